@@ -13,6 +13,7 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.tasks.augment.folder import Source
 from napari_genrecon.widgets.fit import list_of_layers
+from napari_genrecon.widgets.layers.choice import LayerChoice, chosen_names
 from napari_genrecon.widgets.layers.places import in_pixels
 from napari_genrecon.widgets.layers.snapshot import is_no_image, is_synthetic, layer_axes, layer_data
 
@@ -45,7 +46,9 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
         )
         super().__init__(widgets=[self.images, self.label_layers, self.point_layers], labels=True)
         self.margins = (0, 0, 0, 0)
-        self._fits = [list_of_layers(chooser, _ROWS) for chooser in (self.images, self.label_layers, self.point_layers)]
+        self._lists = (self.images, self.label_layers, self.point_layers)
+        self._fits = [list_of_layers(chooser, _ROWS) for chooser in self._lists]
+        self._choices = [LayerChoice(chooser, viewer.layers) for chooser in self._lists]
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.renamed):
             event.connect(self.refresh)
@@ -59,12 +62,11 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
 
     def refresh(self, _event: object = None) -> None:
         """Update the lists; a new layer is chosen where nothing else is."""
-        for chooser, fit in zip((self.images, self.label_layers, self.point_layers), self._fits, strict=True):
-            # Before the list is filled again, which loses the choice.
-            chosen = list(chooser.value)
-            chooser.reset_choices()
+        for chooser, choice, fit in zip(self._lists, self._choices, self._fits, strict=True):
+            choice.reset()
             new = [name for name in chooser.choices if name not in self._seen]
-            chooser.value = [name for name in chosen if name in chooser.choices] or new[:1]
+            if not chooser.value:
+                chooser.value = new[:1]
             fit()
             row = chooser.native.parentWidget()  # which else takes all the room there is
             row.setFixedHeight(chooser.native.height() + 6)
@@ -94,7 +96,7 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
         return names
 
     def _chosen(self, chooser: Select) -> list[Any]:
-        return [self._viewer.layers[name] for name in chooser.value if name in self._viewer.layers]
+        return [self._viewer.layers[name] for name in chosen_names(chooser) if name in self._viewer.layers]
 
 
 def source_of(image: Any, labels: Any, points: Any) -> Source:

@@ -21,6 +21,7 @@ from napari_genrecon.widgets.augment.layer_sources import SourceChooser
 from napari_genrecon.widgets.fit import heading, make_primary, text
 from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.jobs.panel import JobPanel
+from napari_genrecon.widgets.layers.choice import chosen_names
 from napari_genrecon.widgets.layers.places import beside, look_at
 from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
 
@@ -198,9 +199,10 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         """Return the calls that make the same images, as Python code."""
         options, defaults = AugmentOptions(**self.form.values()), AugmentOptions()
         given = [f"{name}={value!r}" for name, value in _values(options).items() if value != getattr(defaults, name)]
-        others = {"labels": self.chooser.label_layers.value, "points": self.chooser.point_layers.value}
+        lists = {"labels": self.chooser.label_layers, "points": self.chooser.point_layers}
+        others = {kind: chosen_names(chooser) for kind, chooser in lists.items()}
         lines = ["import numpy as np", "from napari_genrecon import augment", ""]
-        for index, image in enumerate(self.chooser.images.value):
+        for index, image in enumerate(chosen_names(self.chooser.images)):
             layers = [f"viewer.layers[{image!r}]"]
             layers += [
                 f"{kind}=viewer.layers[{names[index]!r}]" for kind, names in others.items() if index < len(names)

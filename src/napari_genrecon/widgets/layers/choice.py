@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from magicgui.widgets import Select
     from napari import Viewer
 
-__all__ = ["LayerChoice", "keeping_active"]
+__all__ = ["LayerChoice", "chosen_names", "keeping_active"]
 
 
 class LayerChoice:
@@ -39,12 +40,20 @@ class LayerChoice:
             return
         names = [layer.name for layer in kept]
         with self._chooser.changed.blocked():  # it is the same choice
+            if not set(names) <= set(self._chooser.choices):
+                self._chooser.choices = ()  # a renamed layer would move to the end of the list
             self._chooser.reset_choices()
             self._chooser.value = names if self._multiple else names[0]
 
     def _store(self, value: list[str] | str | None) -> None:
         names = value if isinstance(value, list | tuple) else [value]
         self._chosen = [self._layers[name] for name in names if isinstance(name, str) and name in self._layers]
+
+
+def chosen_names(chooser: Select) -> list[str]:
+    """Return what is chosen in a list in the order that it shows, whatever was clicked on first."""
+    chosen = chooser.value
+    return [name for name in chooser.choices if name in chosen]
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.io.layers import stacked
 from napari_genrecon.training.data.dataset import SIZES, CropOptions
 from napari_genrecon.widgets.fit import list_of_layers
+from napari_genrecon.widgets.layers.choice import LayerChoice, chosen_names
 from napari_genrecon.widgets.layers.places import in_pixels
 from napari_genrecon.widgets.layers.snapshot import (
     display,
@@ -103,6 +104,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.margins = (0, 0, 0, 0)
         self._lists = (self.images, self.targets, self.objects)
         self._fits = [list_of_layers(chooser, _ROWS) for chooser in self._lists]
+        self._choices = [LayerChoice(chooser, viewer.layers) for chooser in self._lists]
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.renamed):
             event.connect(self.refresh)
@@ -202,8 +204,8 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def refresh(self, _event: object = None) -> None:
         """Update the lists of layers, and guess how to cut until the user has chosen it."""
-        for chooser, fit in zip(self._lists, self._fits, strict=True):
-            chooser.reset_choices()
+        for chooser, choice, fit in zip(self._lists, self._choices, self._fits, strict=True):
+            choice.reset()
             fit()
             row = chooser.native.parentWidget()  # which else takes all the room there is
             row.setFixedHeight(chooser.native.height() + 6)
@@ -213,7 +215,8 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     # --- what is chosen ---
 
     def _now(self) -> tuple[Any, ...]:
-        chosen = tuple(tuple(chooser.value) for chooser in self._lists)
+        # The layers and not their names: to rename one is no other choice.
+        chosen = tuple(tuple(self._chosen(chooser)) for chooser in self._lists)
         return *chosen, self.together.value, self.mode.value
 
     def _report_choice(self, _event: object = None) -> None:
@@ -228,7 +231,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         return names
 
     def _chosen(self, chooser: Select) -> list[Any]:
-        return [self._viewer.layers[name] for name in chooser.value if name in self._viewer.layers]
+        return [self._viewer.layers[name] for name in chosen_names(chooser) if name in self._viewer.layers]
 
     def _guess(self) -> None:
         objects, images = list(self.objects.choices), self._chosen(self.images)
