@@ -300,7 +300,7 @@ def region(folder: Path) -> None:
     viewer.add_shapes([corners], name="box", face_color="transparent", edge_color="#ffd400", edge_width=3)
     viewer.layers.selection.active = viewer.layers[0]
     wait(lambda: widget._job is None)
-    widget._only.part.value = "last rectangle of 'box'"
+    widget._only.part.value = "box"
     run(viewer, widget, folder / "region.png")
     viewer.close()
 

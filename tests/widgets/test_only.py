@@ -62,6 +62,16 @@ def test_rectangle_gives_that_part_in_its_place(viewer, docked, settle, image, k
     assert "region='Y=10:31, X=20:45'" in widget.as_python()
 
 
+def test_renamed_rectangle_stays_the_part(viewer, docked, settle, image):
+    rectangle(viewer, (10, 20), (31, 45))
+    widget = docked(viewer, DenoiseWidget)
+    field(widget, "work on").value = "last rectangle of 'box'"
+    viewer.layers["box"].name = "cell 1"
+    assert field(widget, "work on").value == "last rectangle of 'cell 1'"
+    part = run(viewer, settle, widget)
+    np.testing.assert_array_equal(part.data, denoise(image, axes="ZYX", region=np.s_[0:3, 10:31, 20:45]))
+
+
 def test_plane_on_screen_goes_into_a_copy_of_the_whole(viewer, docked, settle, image):
     widget = docked(viewer, DenoiseWidget)
     field(widget, "work on").value = "the plane on screen"

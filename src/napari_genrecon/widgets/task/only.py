@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["Only"]
 
 _ALL, _PLANE, _VIEW, _TYPED = "the whole image", "the plane on screen", "what is on screen", "as typed below"
-_SHAPE = "last rectangle of '{}'"
 
 
 class Only(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -58,9 +57,11 @@ class Only(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by
         self._shown()
         self.part.changed.connect(self._shown)
 
-    def _parts(self, _widget: object = None) -> list[str]:
-        shapes = [_SHAPE.format(layer.name) for layer in self._viewer.layers if isinstance(layer, Shapes)]
-        return [_ALL, _PLANE, _VIEW, *shapes, _TYPED]
+    def _parts(self, _widget: object = None) -> list[tuple[str, str]]:
+        """Return the words of every choice and its value, for a rectangle the name of its layer."""
+        names = [layer.name for layer in self._viewer.layers if isinstance(layer, Shapes)]
+        shapes = [(f"last rectangle of '{name}'", name) for name in names]
+        return [(_ALL, _ALL), (_PLANE, _PLANE), (_VIEW, _VIEW), *shapes, (_TYPED, _TYPED)]
 
     def _shown(self, _event: object = None) -> None:
         self.typed.visible = self.part.value == _TYPED
@@ -91,9 +92,7 @@ class Only(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by
             if part == _PLANE:
                 found[axes.y], found[axes.x] = slice(0, shape[axes.y]), slice(0, shape[axes.x])
             return _text(found, axes, shape)
-        # What is left is a shape, whose layer is found by the words that name it.
-        names = {_SHAPE.format(each.name): each for each in self._viewer.layers}
-        return _text(_box(names[part], layer, axes, shape), axes, shape)
+        return _text(_box(self._viewer.layers[part], layer, axes, shape), axes, shape)
 
 
 def _text(region: list[slice], axes: Axes, shape: tuple[int, ...]) -> str:
