@@ -9,7 +9,8 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtWidgets import QApplication, QLabel, QLineEdit
+from seen import field, said
 
 from napari_genrecon import classify
 from napari_genrecon.engine.run import Progress
@@ -68,6 +69,11 @@ def press(qtbot, page, button):
 
 def settle(qtbot, page):
     qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)
+
+
+def counts(page):
+    """Return the numbers of labels that the list of classes shows."""
+    return [label.text() for label in page.native.findChildren(QLabel) if label.text().endswith(("label", "labels"))]
 
 
 def features(viewer, column, layer="objects"):
@@ -222,20 +228,94 @@ def test_colours_are_those_of_the_classes_and_the_own_ones_come_back(opened, qtb
     assert layer.colormap is before or layer.colormap == before
 
 
-def test_points_can_be_classified(opened, qtbot):
+def give_points(viewer, page, classes):
+    viewer.mouse_over_canvas = True
+    for index, key in classes.items():
+        viewer.cursor.position = tuple(viewer.layers["spots"].data_to_world(viewer.layers["spots"].data[index]))
+        page.press(key)
+
+
+@pytest.fixture
+def spots(opened):
+    """The viewer and the page with points on the objects instead of labels, four of which have a class."""
     viewer, page = opened
     y, x = np.divmod(np.arange(12), 4)
     viewer.add_points(np.stack([20 * y + 8, 20 * x + 8], 1), name="spots", features={"mine": range(12)}, **PLACED)
     page.chooser.objects.value = ["spots"]
-    viewer.mouse_over_canvas = True
-    for index, key in ((0, 1), (2, 1), (1, 2), (3, 2)):
-        viewer.cursor.position = tuple(viewer.layers["spots"].data_to_world(viewer.layers["spots"].data[index]))
-        page.press(key)
+    give_points(viewer, page, {0: 1, 2: 1, 1: 2, 3: 2})
     page.form["size"].value = "24"
+    return viewer, page
+
+
+def classes_of(viewer):
+    """Return the given classes of points by what the user wrote about each."""
+    table = viewer.layers["spots"].features
+    return {int(mine): name for mine, name in zip(table["mine"], table[GIVEN], strict=True) if isinstance(name, str)}
+
+
+def test_points_can_be_classified(spots, qtbot):
+    viewer, page = spots
     press(qtbot, page, page.run)
     table = viewer.layers["spots"].features
     assert list(table["class"]) == ["class 1", "class 2"] * 6
     assert list(table["mine"]) == list(range(12))
+
+
+def test_given_classes_stay_with_their_points_where_others_are_removed(spots, qtbot):
+    viewer, page = spots
+    press(qtbot, page, page.run)
+    layer = viewer.layers["spots"]
+    layer.selected_data = {0}
+    layer.remove_selected()
+    assert "press Classify to learn again" in said(page)
+    assert counts(page) == ["1 label", "2 labels"]
+    give_points(viewer, page, {4: 2})  # the sixth of before
+    expected = {1: "class 2", 2: "class 1", 3: "class 2", 5: "class 2"}
+    assert {number: name for number, name in classes_of(viewer).items() if name} == expected
+
+
+def test_points_that_are_added_have_no_class(spots, qtbot):
+    viewer, page = spots
+    give_points(viewer, page, {11: 2})
+    press(qtbot, page, page.run)
+    layer = viewer.layers["spots"]
+    layer.selected_data = {11}  # napari gives new points the features of the selected one
+    layer.add([5, 5])
+    assert counts(page) == ["2 labels", "3 labels"]
+    new = layer.features.iloc[-1]
+    assert not {new[GIVEN], new["class"]} & {"class 1", "class 2"}
+
+
+def test_result_of_points_that_were_removed_meanwhile_is_not_written(spots, qtbot):
+    viewer, page = spots
+    page.run.changed.emit(True)
+    layer = viewer.layers["spots"]
+    layer.selected_data = {0}
+    layer.remove_selected()
+    settle(qtbot, page)
+    assert "class" not in layer.features
+    assert "press Classify to learn again" in said(page)
+
+
+def test_points_are_described_once(spots, qtbot, monkeypatch):
+    _, page = spots
+    described, real = [], classify_page.labelling_steps
+    monkeypatch.setattr(
+        classify_page, "labelling_steps", lambda *args, **kw: described.append(args) or real(*args, **kw)
+    )
+    press(qtbot, page, page.run)
+    press(qtbot, page, page.run)
+    assert len(described) == 1
+
+
+def test_only_objects_are_chosen_also_where_they_come_after_the_dock(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    dock = ClassifyWidget(viewer)
+    viewer.window.add_dock_widget(dock)
+    qtbot.waitUntil(lambda: dock.ready, timeout=60_000)
+    viewer.add_image(squares()[0], name="cells")
+    viewer.add_labels(squares()[1], name="objects")
+    assert field(dock, "objects").native.selectedItems()[0].text() == "objects"
 
 
 def test_kept_model_classifies_another_image_without_labels(opened, qtbot):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, Container, LineEdit, PushButton
+from napari.layers import Points
+from napari.layers.base import ActionType
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError, OptionError
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["ClassifyPage"]
 
 _LEAST = 2  # labels of each class: cross-validation needs one to learn from and one to test
+_CHANGES = (ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED)  # of points, when they are done
+_CHANGED = "The objects have changed: press Classify to learn again."
 _KEYS = "Put the mouse over an object and press the key of its class, or 0 to take it away. Label ten of each class."
 
 
@@ -109,6 +113,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self.chooser.leave()
         self.panel.abandon()
         self._viewer.layers.events.removed.disconnect(self._layer_removed)
+        self._store = None  # the layers may outlive the page, and tell it of their points
 
     # --- the choice of layers ---
 
@@ -128,6 +133,9 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         if self._store is None or self._store.layers != layers:
             self._forget()
             self._store = Store(layers)
+            for layer in layers:
+                if isinstance(layer, Points):
+                    layer.events.data.connect(self._points_changed)  # connecting twice does nothing
             self.chooser.following = False  # a click on another image is to look at it, no other choice
             self._store.read(self.classes.names)
             self.classes.set_names(self._store.names)
@@ -142,6 +150,18 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._show(None)
         if not self.panel.busy:
             self.panel.say("")
+
+    def _points_changed(self, event: Any) -> None:
+        """Take up what is given to the points that are there now, and drop what was found before."""
+        if self._store is None or event.source not in self._store.layers or event.action not in _CHANGES:
+            return
+        added = event.data_indices if event.action == ActionType.ADDED else ()
+        self._store, self._found = self._store.read_again(event.source, added), None
+        self.target.clear()
+        self._show(None)
+        self.classes.show_counts(self._store.counts())
+        if not self.panel.busy:
+            self.panel.say(_CHANGED)
 
     def _layer_removed(self, event: Any) -> None:
         if self._store is not None and event.value in self._store.layers:
@@ -264,7 +284,8 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._then = then
 
         def done(found: Classification) -> None:
-            if self._store is not store:  # other layers were chosen meanwhile
+            if self._store is not store:
+                self.panel.say(_CHANGED)
                 return
             self._found = found
             store.write_result(found)
@@ -288,6 +309,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def _go(self, store: Store, labelling: Labelling) -> None:
         if self._store is not store:
+            self.panel.say(_CHANGED)
             return
         found = self._found
         # A result of other objects says nothing of these.

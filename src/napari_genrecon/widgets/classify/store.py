@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,22 @@ class Store:
         self.names = [*known, *sorted(there - set(known))]
         for index, table in enumerate(found):
             self.classes |= {(index, number): self.names.index(name) for number, name in table.items()}
+
+    def read_again(self, layer: Points, added: Sequence[int] = ()) -> Store:
+        """Return the store after points were added, removed or moved: their classes are in the features of the layer.
+
+        The features go with their points, while the numbers of points change. napari gives points that are added the
+        features of another point.
+        """
+        table = layer.features.copy()
+        ours = [name for name in (GIVEN, *layer.metadata.get(_OURS, ())) if name in table]
+        if ours and added:
+            table.loc[table.index[list(added)], ours] = np.nan
+            layer.features = table
+        again = Store(self.layers)
+        again._own, again._painted = self._own, self._painted
+        again.read(self.names)
+        return again
 
     def rename(self, names: list[str]) -> None:
         """Change the names of the classes, in their order; labels of classes that are gone are dropped."""

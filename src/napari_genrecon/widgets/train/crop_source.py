@@ -211,6 +211,8 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             row.setFixedHeight(chooser.native.height() + 6)
         if not self._touched:
             self._guess()
+        elif len(self.objects.choices) == 1 and not self.objects.value:
+            self.objects.value = list(self.objects.choices)  # there is no other
 
     # --- what is chosen ---
 
