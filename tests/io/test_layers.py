@@ -124,6 +124,16 @@ def test_frames_of_a_movie_lie_at_their_time(tmp_path, ending, region):
     assert found.translate[0] == 2.5 * int(region[2])
 
 
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+def test_layers_that_are_saved_together_keep_their_records(tmp_path, ending):
+    records = [{"schema": "genrecon-record/1", "task": task, "nature": "restored"} for task in ("denoise", "deblur")]
+    layers = [Image(image(), name=record["task"], metadata={"genrecon": record}) for record in records]
+    layers.append(Image(image(), name="raw"))
+    path = str(tmp_path / f"a{ending}")
+    write_layers(path, layers)
+    assert [meta["metadata"].get("genrecon") for _, meta, _ in read_layers(path)] == [*records, None]
+
+
 def test_layers_that_differ_are_not_saved_together(tmp_path):
     layers = [Image(image(), name="a"), Image(image(shape=(3, 40, 60)), name="b")]
     with pytest.raises(OutputError, match="differ in shape, dtype or place: save each alone"):

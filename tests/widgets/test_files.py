@@ -15,6 +15,7 @@ from napari.layers import Image
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.layers import write_tiff_layers
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.tiff.write import write_tiff_steps
 from napari_genrecon.io.zarr.write import write_zarr_steps
@@ -65,6 +66,18 @@ def test_many_results_at_once_get_one_message(tmp_path, qtbot, said):
         files.get_reader(path)(path)
     qtbot.waitUntil(lambda: bool(said))
     assert said == ["4 of the opened images are not raw data but results of napari-genrecon: 3 restored, 1 upscaled."]
+
+
+def test_results_that_were_saved_together_say_so_each(tmp_path, qtbot, said):
+    layers = [Image(np.ones((20, 30)), name=name, metadata={"genrecon": RECORD}) for name in ("cells", "nuclei")]
+    path = str(tmp_path / "both.ome.tif")
+    write_tiff_layers(path, [layer.as_layer_data_tuple() for layer in layers])
+    files.get_reader(path)(path)
+    qtbot.waitUntil(lambda: bool(said))
+    assert [words.partition(" was made")[0] for words in said] == [
+        "Denoised, not raw: 'cells'",
+        "Denoised, not raw: 'nuclei'",
+    ]
 
 
 @pytest.mark.slow

@@ -52,6 +52,7 @@ _DISPLAY = (
     "interpolation2d", "interpolation3d", "rendering", "visible", "iso_threshold", "attenuation",
 )  # fmt: skip
 _PLACED = ("scale", "translate", "units", "axis_labels")
+_RECORD = "record"  # key in the display settings of layers that were saved together, for the record of each
 _SAME = ("scale", "translate", "rotate", "shear", "affine", "rgb")  # what layers must share to be channels of one image
 
 
@@ -148,6 +149,8 @@ def _one_by_one(
         # A view, or lazy: nothing is read to cut the channels apart.
         pixels = [as_transposable(level)[(slice(None),) * axis + (index,)] for level in levels]
         kwargs = {**common, **where, **_without_axes(display)}
+        if _RECORD in display:  # each layer was made in its own way
+            kwargs["metadata"] = {**common["metadata"], "genrecon": display[_RECORD]}
         layers.append((pixels if isinstance(data, list) else pixels[0], kwargs, "image"))
     return layers
 
@@ -160,7 +163,7 @@ def _without_channels(affine: Any, axis: int, about: ImageMeta) -> Any:
 
 
 def _without_axes(display: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in display.items() if key not in ("axes", "layers")}
+    return {key: value for key, value in display.items() if key not in ("axes", "layers", _RECORD)}
 
 
 # --- writing ---
@@ -238,6 +241,9 @@ def stacked(images: list[Any]) -> Any:
 def _as_channels(about: ImageMeta, layers: list[LayerData]) -> ImageMeta:
     whole = about.filled()
     displays = [_display_of(meta) for _, meta, _ in layers]
+    for display, (_, meta, _) in zip(displays, layers, strict=True):
+        if isinstance(record := meta.get("metadata", {}).get("genrecon"), dict):
+            display[_RECORD] = record
     return ImageMeta(
         axes=Axes("C" + about.axes.letters),
         scale=(1.0, *whole.scale),
@@ -246,6 +252,7 @@ def _as_channels(about: ImageMeta, layers: list[LayerData]) -> ImageMeta:
         channel_names=tuple(meta["name"] for _, meta, _ in layers),
         channel_colors=tuple(_color(display) for display in displays),
         layer={"layers": displays},
+        acquisition=about.acquisition,
     )
 
 

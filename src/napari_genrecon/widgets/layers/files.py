@@ -52,9 +52,10 @@ def _read(path: str) -> list[LayerData]:
         from napari_genrecon.widgets.other_images import offer_others
 
         offer_others(image)
-    record = found[0][1].get("metadata", {}).get("genrecon")
-    if isinstance(record, dict):
-        _report_later(str(_name(found[0][1])), record)
+    for _, keywords, _ in found:
+        record = keywords.get("metadata", {}).get("genrecon")
+        if isinstance(record, dict):
+            _report_later(str(_name(keywords)), record)
     return found
 
 
