@@ -909,6 +909,49 @@ def test_options_changed_while_a_preview_is_made_are_told(opened, qtbot):
     assert any(text.startswith("The options have changed since this preview") for text in texts(widget))
 
 
+def test_status_says_when_the_image_of_the_preview_was_replaced(opened, qtbot):
+    _, widget, layer = opened
+    click(widget, "Preview")
+    wait(qtbot, widget)
+    layer.data = layer.data[:, ::-1].copy()
+    wait(qtbot, widget)
+    assert note(widget).startswith("What this preview was made from has changed")
+    click(widget, "Preview")
+    wait(qtbot, widget)
+    assert note(widget).startswith("Preview: left of the line before")
+
+
+@pytest.mark.parametrize("when", ["meanwhile", "after it"])
+def test_status_says_when_the_mask_of_the_preview_was_painted_on(make_napari_viewer, noisy, qtbot, when):
+    viewer = make_napari_viewer()
+    viewer.add_image(noisy[0], name="cells")
+    widget = InpaintWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    qtbot.waitUntil(lambda: "Expected time" in said(widget), timeout=60_000)
+    click(widget, "Draw a mask")
+    mask = viewer.layers["cells: mask"]
+    mask.paint((40, 40), 1)
+    click(widget, "Preview")
+    if when == "after it":
+        wait(qtbot, widget)
+        assert note(widget).startswith("Preview: left of the line before")
+    mask.paint((60, 60), 1)
+    wait(qtbot, widget)
+    assert note(widget).startswith("What this preview was made from has changed")
+
+
+def test_status_names_the_image_of_the_preview_where_another_is_chosen(opened, qtbot, noisy):
+    viewer, widget, _ = opened
+    viewer.add_image(noisy[::-1], name="other", **PLACED)
+    choose(widget, "cells")
+    wait(qtbot, widget)
+    click(widget, "Preview")
+    wait(qtbot, widget)
+    choose(widget, "other")
+    wait(qtbot, widget)
+    assert note(widget).startswith("Preview of 'cells': ")
+
+
 def test_status_says_what_the_preview_shows_and_when_it_is_of_another_plane(opened, qtbot):
     viewer, widget, _ = opened
     viewer.dims.set_current_step(0, 1)

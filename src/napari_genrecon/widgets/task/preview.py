@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ _WORDS = {
 _OTHER_PLANE = "The preview is of another plane: press Preview to see this one."
 _PART = "It covers a part of the view: press Preview to see the rest."
 _OTHER_OPTIONS = "The options have changed since this preview: press Preview to see what they make."
+_OTHER_PIXELS = "What this preview was made from has changed since: press Preview to see it as it is now."
 PLANES_ONLY = (
     "A preview is of one plane, y by x, and is seen in 2D: go back to that view with the buttons below the list of "
     "layers, then press Preview."
@@ -44,12 +45,15 @@ class _Shown:
         Layer that the preview is of.
     options : object
         Options that it was made with.
+    edits : int
+        Number of times that what it was made from had been edited.
     """
 
     region: tuple[slice, ...]
     name: str
     source: Any
     options: Any
+    edits: int
 
 
 class Preview:
@@ -70,6 +74,11 @@ class Preview:
         self.set_view = self._split.set_view
 
     @property
+    def source(self) -> Any:
+        """The layer that it is of; None where there is no preview."""
+        return self._shown.source if self._shown is not None else None
+
+    @property
     def there(self) -> bool:
         """Whether it is shown."""
         return self._split.layer is not None
@@ -84,6 +93,7 @@ class Preview:
         factors: tuple[int, ...],
         source: Image,
         options: Any,
+        edits: int,
         limits: tuple[float, float],
     ) -> None:
         """Show the result for a region of the source.
@@ -106,6 +116,8 @@ class Preview:
             Layer whose contrast the preview follows.
         options : object
             Options that it was made with.
+        edits : int
+            Number of times that the source, and layers in the options, were edited before.
         limits : (float, float)
             Grey values of the result beyond which contrast says nothing, see `Result`.
         """
@@ -119,7 +131,7 @@ class Preview:
         # Opacity and blending are left to `SplitLayer`, which has to cover what lies below it.
         keywords = {k: v for k, v in look.items() if k not in ("metadata", "opacity", "blending")}
         keywords |= {"name": f"{name} preview", "translate": corner(look, offset)}
-        self._shown = _Shown(region, name, source, options)
+        self._shown = _Shown(region, name, source, options, edits)
         self._split.show(before, after, keywords, source, limits)
 
     def covers(self, region: tuple[slice, ...]) -> bool:
@@ -129,18 +141,21 @@ class Preview:
         pairs = zip(self._shown.region, region, strict=True)  # the slices of RGB have no ends
         return all(there.start <= seen.start and seen.stop <= there.stop for there, seen in pairs if seen.stop)
 
-    def is_of(self, source: Image, options: Any) -> bool:
+    def is_of(self, source: Image, options: Any, edits: int) -> bool:
         """Return whether the preview is of this layer, by these options, and of the plane on screen."""
         shown = self._shown
-        return shown is not None and shown.source is source and shown.options == options and self._on_screen()
+        same = shown is not None and shown.source is source and (shown.options, shown.edits) == (options, edits)
+        return same and self._on_screen()
 
-    def words(self, options: Any, *, several: bool) -> str:
-        """Describe what is on screen: the preview by these options, of the first of several layers, or why not."""
+    def words(self, chosen: Sequence[Any], options: Any, edits: int) -> str:
+        """Describe what is on screen: the preview by these options, of which of the chosen layers, or why not."""
         if not shows_planes(self._viewer):
             return PLANES_ONLY
         if self._shown is None or options != self._shown.options:
             return _OTHER_OPTIONS
-        of = f" of '{self._shown.name}'" if several else ""
+        if edits != self._shown.edits:
+            return _OTHER_PIXELS
+        of = "" if list(chosen) == [self._shown.source] else f" of '{self._shown.name}'"
         if not self._on_screen():
             return _OTHER_PLANE
         part = "" if self.covers(visible_region(self._viewer, self._shown.source)) else f" {_PART}"

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog
@@ -88,6 +89,7 @@ class TaskWidget(TaskControls):
         super().__init__(getattr(viewer, "__wrapped__", viewer), task, fields)
         self._preview_layer, self._watched = Preview(self._viewer, self._preview_gone), Watched(self._viewer)
         self._said_of_preview = ""
+        self._edits: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # of layers: how often each was edited
         self._resting = QTimer(self.native)  # goes with the page
         self._resting.setSingleShot(True)
         self._resting.setInterval(_REST)
@@ -134,6 +136,7 @@ class TaskWidget(TaskControls):
         self._viewer.layers.selection.events.active.connect(self._follow_active)
         self._layers.changed.connect(self._measure)
         self._layers.changed.connect(self._show_options)
+        self._layers.changed.connect(self._judge_again)
         for field in (self._form["axes"], *self._form.choosers):
             field.changed.connect(self._show_options)
         self._form.container.changed.connect(self._noise.time_again)
@@ -206,6 +209,9 @@ class TaskWidget(TaskControls):
         for layer in self._viewer.layers:
             if isinstance(layer, Image):
                 layer.events.data.connect(self._measure)  # connecting twice does nothing
+            layer.events.data.connect(self._edited)
+            if isinstance(layer, Labels):
+                layer.events.paint.connect(self._edited)
         if not self._chosen():
             self._ask_for_layer()
 
@@ -286,6 +292,7 @@ class TaskWidget(TaskControls):
         self._noise.forget_removed(self._viewer.layers)
         if self._noise.is_waiting():
             self._measure()
+        self._judge_again()  # nothing is said of the preview while a job runs
 
     def _options(self, layer: Layer) -> Any:
         def pixels(kind: str, name: str) -> Any:
@@ -331,7 +338,7 @@ class TaskWidget(TaskControls):
         except (GenReconError, ValueError) as error:
             self._jobs.refuse(error)
             return
-        taken, asked = LayerSnapshot.of(layer), self._asked()
+        taken, asked, edits = LayerSnapshot.of(layer), self._asked(), self._edits_of(layer)
 
         def made(found: Any) -> None:
             after, before, factors, result = found
@@ -339,7 +346,7 @@ class TaskWidget(TaskControls):
             if self._dock.closed:  # nobody could take it away
                 return
             shown, limits = self._preview_layer, result.limits
-            shown.show(after, before, region, taken.shown, taken.name, factors, layer, asked, limits)
+            shown.show(after, before, region, taken.shown, taken.name, factors, layer, asked, edits, limits)
             self._view.visible = True
             self._judge_preview()
 
@@ -356,8 +363,22 @@ class TaskWidget(TaskControls):
     def _judge_preview(self, _event: object = None) -> None:
         """Say whether the preview still shows the options in the form."""
         if not self._gone and self._job is None and self._preview_layer.there:
-            words = self._preview_layer.words(self._asked(), several=len(self._chosen()) > 1)
+            edits = self._edits_of(self._preview_layer.source)
+            words = self._preview_layer.words(self._chosen(), self._asked(), edits)
             self._said_of_preview = self._status.value = words
+
+    def _edited(self, event: Any) -> None:
+        """Count the edits of a layer: a preview shows what it was before them."""
+        self._edits[event.source] = self._edits.get(event.source, 0) + 1
+        self._judge_preview()
+
+    def _edits_of(self, source: Any) -> int:
+        """Return how often an image was edited, together with the layers in the options."""
+        try:
+            named = list(self._form.array_sources().values())
+        except GenReconError:
+            named = []
+        return sum(n for layer, n in self._edits.items() if layer is source or layer.name in named)
 
     def _view_moved(self, _event: object = None) -> None:
         if not self._gone and self._preview_layer.there:
@@ -372,7 +393,8 @@ class TaskWidget(TaskControls):
         seen = np.prod([piece.stop - piece.start for piece in region if piece.stop])  # colours have no ends
         # The expected time of the whole image, for the share of its pixels that is seen; unknown times are too long.
         seconds = (self._noise.seconds or np.inf) * seen / layer_data(source[0]).size
-        current = self._preview_layer.is_of(source[0], self._asked()) and shows_planes(self._viewer)
+        current = self._preview_layer.is_of(source[0], self._asked(), self._edits_of(source[0]))
+        current = current and shows_planes(self._viewer)
         if current and not self._preview_layer.covers(region) and seconds < _SOON:
             self._start_preview()
         else:
