@@ -66,6 +66,18 @@ def test_results_of_all_steps_are_added_on_request(viewer, page, qtbot):
     assert [layer.name for layer in viewer.layers] == ["cells", "cells denoise", "cells denoise upscale x2"]
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_colours_stay_in_their_dtype(viewer, page, qtbot, keep):
+    colours = np.random.default_rng(0).poisson(90, (40, 48, 3)).astype(np.uint8)
+    viewer.add_image(colours, name="slide", rgb=True)
+    put(page, "denoise", "upscale")
+    page.images.value, page.keep.value = ["slide"], keep
+    press(qtbot, page, page.run)
+    made = viewer.layers[2:]
+    assert [layer.name for layer in made][-1] in page.status.value
+    assert [layer.data.dtype for layer in made] == [np.uint8] * (2 if keep else 1)
+
+
 def test_steps_that_are_edited_during_a_run_change_nothing_of_it(viewer, page, qtbot):
     viewer.add_image(viewer.layers["cells"].data, name="more")
     put(page, "denoise")

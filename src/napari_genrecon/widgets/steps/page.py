@@ -272,9 +272,10 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             return
         taken = self._queue.pop(0)
         about = about_layer({**taken.shown, "name": taken.name}, taken.data.shape)
+        used = _for_colours(steps) if taken.shown["rgb"] else steps
 
         def run() -> Generator[Progress, None, _Made]:
-            return pipeline_steps(steps, taken.data, about, keep=keep)
+            return pipeline_steps(used, taken.data, about, keep=keep)
 
         def failed(kind: str, value: Any) -> None:
             self._queue.clear()
@@ -307,6 +308,13 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         # Cancel came too late for this image, but not for those that wait.
         if self._jobs.cancelled:
             self._queue.clear()
+
+
+def _for_colours(steps: Pipeline) -> Pipeline:
+    """Return the steps with results in the dtype of their image, in which alone napari shows RGB."""
+    return replace(
+        steps, steps=tuple(replace(step, options={**step.options, "keep_dtype": True}) for step in steps.steps)
+    )
 
 
 def _options(given: str) -> dict[str, Any]:
