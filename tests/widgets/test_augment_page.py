@@ -10,7 +10,7 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from seen import chosen, click, field
+from seen import choose, chosen, click, field
 
 from napari_genrecon import augment
 from napari_genrecon.engine.run import Progress
@@ -162,6 +162,27 @@ def test_advice_opens_the_right_dock_filled_in(viewer, qtbot, monkeypatch):
     qtbot.waitUntil(lambda: not form.busy, timeout=60_000)
     assert field(form, "stripes").value
     assert chosen(form) == ["cells"]
+
+
+def test_advice_is_for_its_image_whatever_it_is_named_now(viewer, qtbot, monkeypatch):
+    viewer.add_image(scene(1)[0], name="other", **SCALE)
+    form = InpaintWidget(viewer)
+    viewer.window.add_dock_widget(form, name="Inpaint (GenRecon)")
+    qtbot.waitUntil(lambda: form.ready and not form.busy, timeout=60_000)
+    page = docked(viewer, AdviseWidget)
+    page.image.value = "cells"
+    advice = Advice(rule="r", task="inpaint", do=True, title="t", reason="r", source="s", options={"detect": "stripes"})
+
+    def steps(*args, **facts):
+        yield Progress(0, 0)
+        return None, (advice,)
+
+    monkeypatch.setattr(advise_page, "advise_steps", steps)
+    press(qtbot, page, page.look)
+    choose(form, "other")
+    viewer.layers["cells"].name = "day 1"
+    click(page, "Open Inpaint")
+    assert chosen(form) == ["day 1"]
 
 
 @pytest.fixture

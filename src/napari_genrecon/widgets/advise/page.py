@@ -128,9 +128,9 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         def steps() -> Generator[Progress, None, tuple[Situation, tuple[Advice, ...]]]:
             return (yield from advise_steps(data, axes, **facts))
 
-        self.panel.begin(steps, lambda found: self._show(name, found[1]), title=f"Look at '{name}'")
+        self.panel.begin(steps, lambda found: self._show(layer, found[1]), title=f"Look at '{name}'")
 
-    def _show(self, layer: str, found: tuple[Advice, ...]) -> None:
+    def _show(self, layer: Layer, found: tuple[Advice, ...]) -> None:
         """List the advice, and say in one sentence what it comes to."""
         self._forget()
         self.advice = found
@@ -141,10 +141,10 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         for advice in against:
             self._add_card(layer, advice, advice.title)
         words = "1 thing is" if len(to_do) == 1 else f"{len(to_do)} things are"
-        said = f"{words} worth doing with '{layer}'." if to_do else f"Nothing to do: use '{layer}' as it is."
+        said = f"{words} worth doing with '{layer.name}'." if to_do else f"Nothing to do: use '{layer.name}' as it is."
         self.panel.say(said, "good")
 
-    def _add_card(self, layer: str, advice: Advice, title: str) -> None:
+    def _add_card(self, layer: Layer, advice: Advice, title: str) -> None:
         took = f" ({duration(advice.seconds)})" if advice.seconds is not None else ""
         parts: list[Any] = [heading(title + took), text(advice.reason)]
         dock = dock_of(advice.task) if advice.do else ""
@@ -157,8 +157,12 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         card.margins = (0, 0, 0, 6)
         self.cards.append(card)
 
-    def _open(self, advice: Advice, layer: str, _event: object = None) -> None:
-        open_filled(self._viewer, advice.task, layer, advice.options)
+    def _open(self, advice: Advice, layer: Layer, _event: object = None) -> None:
+        # It may have been renamed or removed since; the options are for no other.
+        if layer in self._viewer.layers:
+            open_filled(self._viewer, advice.task, layer.name, advice.options)
+        else:
+            self.panel.complain(OptionError(f"'{layer.name}' was removed: look at another image"))
 
     def _forget(self, _event: object = None) -> None:
         """Clear the list, which was about another choice."""
