@@ -412,6 +412,44 @@ def test_suggestions_go_on_where_a_class_was_given_while_it_learnt(opened, qtbot
     assert page.target.key is not None
 
 
+@pytest.fixture
+def two_images(opened):
+    """The viewer and the page with a second image of other objects above the first one, both chosen."""
+    viewer, page = opened
+    image, labels = squares(1)
+    labels[labels == 1] = 0
+    viewer.add_image(image, name="more cells", **PLACED)
+    viewer.add_labels(labels, name="more objects", **PLACED)
+    page.chooser.images.value = ["cells", "more cells"]
+    return viewer, page
+
+
+def test_key_gives_the_class_to_the_object_that_is_seen(two_images):
+    viewer, page = two_images
+    page.chooser.objects.value = ["objects", "more objects"]
+    point(viewer, 3)
+    page.press(1)
+    assert features(viewer, GIVEN, "more objects")[3] == "class 1"
+    assert GIVEN not in viewer.layers["objects"].features
+    point(viewer, 1)  # one of the image below, which cannot be seen
+    page.press(1)
+    assert "there is no object under the mouse" in said(page)
+    viewer.layers["more cells"].visible = False
+    page.press(1)
+    assert features(viewer, GIVEN)[1] == "class 1"
+
+
+def test_objects_of_several_images_are_asked_for_each(two_images):
+    viewer, page = two_images
+    page.chooser.objects.value = ["objects"]
+    point(viewer, 3)
+    page.press(1)
+    assert "'objects' is chosen for several images" in said(page)
+    page.chooser.together.value = True
+    page.press(1)
+    assert features(viewer, GIVEN)[3] == "class 1"
+
+
 def test_key_over_no_object_says_so(opened):
     viewer, page = opened
     viewer.mouse_over_canvas = True

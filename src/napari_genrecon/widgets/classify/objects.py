@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels, Points
+from napari.layers import Image, Labels, Points
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import ArrayLike
 
@@ -15,11 +15,17 @@ from napari_genrecon.widgets.layers.features import read_features
 if TYPE_CHECKING:
     from napari import Viewer
 
-__all__ = ["OwnColours", "given_names", "object_at", "paint"]
+__all__ = ["OwnColours", "given_names", "is_over", "object_at", "paint"]
 
 Colour = Sequence[float]
 
 _NO_CLASS = (0.55, 0.55, 0.55, 0.35)  # objects about which nothing is known yet
+
+
+def is_over(image: Image, viewer: Viewer) -> bool:
+    """Return whether the mouse is over the pixels of an image."""
+    found = image.get_value(viewer.cursor.position, world=True)
+    return (found[1] if image.multiscale and found is not None else found) is not None
 
 
 def object_at(layer: Labels | Points, viewer: Viewer) -> int:

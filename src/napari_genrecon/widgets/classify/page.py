@@ -20,7 +20,7 @@ from napari_genrecon.tasks.classify.network import NEEDED
 from napari_genrecon.tasks.classify.options import ClassifyOptions
 from napari_genrecon.tasks.classify.result import Classification, learn_steps, predict_steps
 from napari_genrecon.widgets.classify.classes import MOST, ClassList
-from napari_genrecon.widgets.classify.objects import object_at
+from napari_genrecon.widgets.classify.objects import is_over, object_at
 from napari_genrecon.widgets.classify.report import ConfusionTable
 from napari_genrecon.widgets.classify.source import facts_of, fingerprint
 from napari_genrecon.widgets.classify.store import COLOUR_BY, Store
@@ -129,6 +129,12 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         layers = [objects for _, objects in self.chooser.pairs()]
         if not layers:
             raise OptionError("choose an image layer, and the Labels or Points layer of its objects, first")
+        shared = [layer for index, layer in enumerate(layers) if layer in layers[:index]]
+        if shared:
+            raise OptionError(
+                f"'{shared[0].name}' is chosen for several images: choose a layer of objects for each, or tick "
+                "that they are channels of one image"
+            )
         # Made when it is used first, and again when other layers are chosen.
         if self._store is None or self._store.layers != layers:
             self._forget()
@@ -199,14 +205,22 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         if self._viewer.dims.ndisplay == 3:
             raise OptionError("objects are labelled plane by plane: switch to the 2D view first")
         # napari keeps the place where the mouse was last, even if it left the canvas or the camera moved since.
-        pointed = self._viewer.mouse_over_canvas and moved
-        for index, layer in enumerate(store.layers):
-            number = object_at(layer, self._viewer) if pointed and layer.visible else 0
-            if number:
-                return index, number
+        if self._viewer.mouse_over_canvas and moved and (found := self._pointed_at(store)):
+            return found
         if self.target.key is not None:
             return self.target.key
         raise OptionError("there is no object under the mouse: move it over one, and press the key again")
+
+    def _pointed_at(self, store: Store) -> tuple[int, int] | None:
+        """Return the object under the mouse that is seen: an image covers the objects of the images below it."""
+        pairs, layers = self.chooser.pairs(), self._viewer.layers
+        for index in sorted(range(len(pairs)), key=lambda i: layers.index(pairs[i][0]), reverse=True):
+            image, objects = pairs[index][0], store.layers[index]
+            if objects.visible and (number := object_at(objects, self._viewer)):
+                return index, number
+            if image.visible and is_over(image, self._viewer):
+                return None
+        return None
 
     def _classes_changed(self) -> None:
         if self._store is not None:
