@@ -151,6 +151,13 @@ def test_columns_of_the_user_stay_and_given_classes_are_kept_in_one(opened, qtbo
     }  # fmt: skip
 
 
+def test_keys_of_the_classes_are_not_cut_off(opened):
+    _, page = opened
+    keys = [label for label in page.native.findChildren(QLabel) if label.text() in ("1", "2")]
+    assert len(keys) == 2
+    assert all(key.sizeHint().width() <= key.width() for key in keys)
+
+
 def test_zero_takes_a_class_away_and_other_keys_replace_it(opened):
     viewer, page = opened
     give(viewer, page, {1: 1, 2: 2})

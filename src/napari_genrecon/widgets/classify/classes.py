@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 __all__ = ["COLOURS", "MOST", "ClassList"]
@@ -88,8 +88,9 @@ class ClassList(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         index = len(self._rows)
         key = QLabel(str(index + 1))
         key.setFixedWidth(24)
+        key.setAlignment(Qt.AlignmentFlag.AlignCenter)
         key.setStyleSheet(
-            f"QLabel {{ background-color: {COLOURS[index]}; color: black; font-weight: bold; padding: 2px 7px; }}"
+            f"QLabel {{ background-color: {COLOURS[index]}; color: black; font-weight: bold; padding: 2px 0px; }}"
         )
         key.setToolTip(f"Key {index + 1} gives this class to the object under the mouse")
         name, count = QLineEdit(), QLabel("0 labels")
