@@ -202,7 +202,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.mode.value = "objects"
         self.mode.visible = False
 
-    def refresh(self, _event: object = None) -> None:
+    def refresh(self, event: Any = None) -> None:
         """Update the lists of layers, and guess how to cut until the user has chosen it."""
         for chooser, choice, fit in zip(self._lists, self._choices, self._fits, strict=True):
             choice.reset()
@@ -213,6 +213,8 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             self._guess()
         elif len(self.objects.choices) == 1 and not self.objects.value:
             self.objects.value = list(self.objects.choices)  # there is no other
+        if event is not None and event.type == "renamed":
+            self.images.changed.emit(self.images.value)  # the same layers, by other names
 
     # --- what is chosen ---
 

@@ -21,6 +21,7 @@ from napari_genrecon.training.runs.store import Run, start_run
 from napari_genrecon.widgets.fit import heading, make_primary, text
 from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.jobs.panel import JobPanel
+from napari_genrecon.widgets.layers.choice import chosen_names
 from napari_genrecon.widgets.layers.places import look_at, put
 from napari_genrecon.widgets.pictures import sheet
 from napari_genrecon.widgets.train.crop_source import CropChooser, Source, crop_options
@@ -133,7 +134,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
     def _suggest_name(self, _event: object = None) -> None:
         if not self._named:
-            image = next(iter(self.chooser.images.value), "model")
+            image = next(iter(chosen_names(self.chooser.images)), "model")
             label = find_recipe(self.recipe["kind"].value).label.lower()
             # The name of a model is also that of its file.
             plain, kind = (re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") for name in (image, label))
