@@ -123,6 +123,15 @@ def test_line_divides_two_finished_images_and_follows_the_plane(pages, qtbot):
     qtbot.waitUntil(lambda: np.mean(np.abs(shown(viewer) - before) < 1) > share)
 
 
+@pytest.mark.parametrize("way", ["split", "side"])
+def test_images_are_named_as_they_are_now(pages, way):
+    viewer, page = pages
+    page.way.value = way
+    viewer.layers["cells"].name = "control"
+    assert "'control'" in page.words.value
+    assert "'cells'" not in page.words.value
+
+
 def test_upscaled_result_is_compared_with_its_source(make_napari_viewer):
     viewer = make_napari_viewer()
     viewer.add_image(ramp((16, 20)), name="cells", scale=(0.5, 0.5))

@@ -202,6 +202,8 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         for choice in self._choices:
             choice.reset()
         self._choose()
+        if self._split.layer is not None or self.way.value == "side":
+            self._say(self.way.value)  # a layer may have been renamed
 
     def _listen(self, event: Any) -> None:
         self._listen_to(event.value)
