@@ -34,6 +34,7 @@ COLOUR_SAMPLES = (RGB, RGB + 1)
 """Samples of a pixel: RGB and RGBA."""
 MOST_CHANNELS = 8
 """Channels that an image has at most: a last dimension up to this length holds them, as no image is so narrow."""
+_NUMBER_LETTERS = "QPRNVWABDEFGHIJKLMOU"  # for a dimension that counts images; OME has Q, P and R
 _FEW_PLANES = range(2, COLOUR_SAMPLES[-1] + 1)  # lengths that are channels as often as planes or frames
 _WHOLE_FIELD = 128  # px; a few planes of smaller images are examples or crops, whose author knows their axes
 _STRIP = 8  # ratio of height to width from which the last dimension may hold channels after all
@@ -91,6 +92,15 @@ class Axes:
     def spread(self, y: int, x: int, other: int) -> tuple[int, ...]:
         """Return one integer per dimension: `y` for Y, `x` for X, and `other` elsewhere."""
         return tuple({"Y": y, "X": x}.get(letter, other) for letter in self.letters)
+
+    def numbered(self) -> Axes:
+        """Return these axes behind a dimension that counts several results, with the first letter that is free.
+
+        >>> Axes("TCZYX").numbered().letters
+        'QTCZYX'
+        """
+        letter = next(letter for letter in _NUMBER_LETTERS if letter not in self.letters)
+        return Axes(letter + self.letters, self.assumed)
 
     def n_channels(self, shape: Sequence[int]) -> int:
         """Return how many channels an array of this shape has."""

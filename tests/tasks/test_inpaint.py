@@ -11,13 +11,19 @@ from napari_genrecon import detect_damage, inpaint
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish, region_steps
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
+from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.tiff.write import write_tiff_steps
 from napari_genrecon.models import find_model
+from napari_genrecon.tasks import find_task
+from napari_genrecon.tasks.files import file_steps, write_result_steps
 from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, findings, inpaint_steps
 from napari_genrecon.tasks.inpaint import constants as constants_module
 from napari_genrecon.tasks.inpaint import plan as plan_module
 from napari_genrecon.tasks.inpaint import planes as planes_module
 from napari_genrecon.tasks.inpaint.damage import KINDS
 from napari_genrecon.tasks.inpaint.missing_planes import find_neighbours, holds_enough
+from napari_genrecon.tasks.pipeline import Pipeline, Step
+from napari_genrecon.tasks.pipeline.files import file_pipeline_steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:the mask leaves too few")
 
@@ -472,6 +478,24 @@ def test_auto_takes_what_fills_hidden_pixels_better_and_says_so(monkeypatch, hid
 def test_several_fillings_are_drawn_by_plug_and_play():
     record = steps_of(scene((48, 48)), scratch((48, 48)), n=2).record
     assert (record["method"], record["model"]["name"]) == ("pnp", "denoise-2d")
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+@pytest.mark.parametrize("door", ["file", "steps", "layer"])
+def test_fillings_that_the_target_has_no_room_for_are_refused_before_any_work(tmp_path, monkeypatch, door, ending):
+    source, target = tmp_path / "a.ome.tif", tmp_path / f"b{ending}"
+    movie, about = np.zeros((2, 2, 2, 8, 9), "u2"), ImageMeta(axes=Axes("TCZYX"))
+    finish(write_tiff_steps(source, movie, about))
+    monkeypatch.setattr("napari_genrecon.tasks.inpaint.inpaint_steps", lambda *_, **__: pytest.fail("it computes"))
+    task, options = find_task("inpaint"), InpaintOptions(detect="hot", n=2, axes="TCZYX")
+    steps = {
+        "file": lambda: file_steps(task, source, target, options),
+        "steps": lambda: file_pipeline_steps(Pipeline((Step("inpaint", {"detect": "hot", "n": 2}),)), source, target),
+        "layer": lambda: write_result_steps(task, movie, options, about, target),
+    }
+    with pytest.raises(ImageError, match="not QTCZYX" if "zarr" in ending else "no room for the dimensions QTCZYX"):
+        finish(steps[door]())
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_closing_the_steps_stops_between_runs_of_the_network(monkeypatch):

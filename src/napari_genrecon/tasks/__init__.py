@@ -42,6 +42,7 @@ TASKS: tuple[Task, ...] = (
         title="Inpaint",
         summary="Fill in masked or damaged pixels and leave all others as they are",
         models="inpaint",
+        several="n",
     ),
     Task(
         name="predict",

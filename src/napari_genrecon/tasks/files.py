@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_genrecon.arrays import ImageArray
-from napari_genrecon.axes import Axes
+from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.formats import written_format
@@ -116,7 +117,8 @@ def file_steps(
 
     axes, files = options.axes, list(arrays.values())
     more: dict[str, Any] = {"axes": axes, "saving": saving, "resume": resume, "client": client, "series": series}
-    return (yield from process_file_steps(process, source, target, files=files, added=task.added(options), **more))
+    more |= {"added": task.added(options), "out_axes": partial(task.out_axes, options=options)}
+    return (yield from process_file_steps(process, source, target, files=files, **more))
 
 
 def _points_steps(
@@ -147,6 +149,7 @@ def process_file_steps(
     axes: str | Axes | None = None,
     files: Sequence[Path] = (),
     added: Sequence[str] = (),
+    out_axes: Callable[[Axes], Axes] | None = None,
     saving: Saving = PLAIN,
     resume: bool = False,
     client: Client | None = None,
@@ -165,6 +168,8 @@ def process_file_steps(
         Other files that are read, which must not be replaced either.
     added : sequence of str
         Titles of the companions that are written into files of their own, see `companions.companion_path`.
+    out_axes : callable, optional
+        Returns the axes of the result from those of the image; by default they are the same.
     source, target, saving, resume, client, series
         See `file_steps`.
     """
@@ -174,6 +179,8 @@ def process_file_steps(
     targets = [target, *(companion_path(target, title) for title in added)]
     _check_all(targets, saving, sources, resume=resume)  # before the work, which may take hours
     image = finished(open_image(source, axes=str(axes) if axes else None, series=series))
+    # What the target has no room for is refused now, and not after the work.
+    written.check_axes(out_axes(image.axes) if out_axes else image.axes)
     # The result and its companions have the tiles of one run: any unfinished one of them tells which.
     parts = [part for part in map(journal.part_of, targets) if resume and part.exists()]
     begun = journal.read(parts[0])[0].record if parts else None
@@ -339,10 +346,11 @@ def write_result_steps(
         result = yield from task.steps(data, options)
         points = replace(result.data, meta=about)
         return replace(result, record=write_points(target, points, result.record, overwrite=saving.overwrite))
-    added = task.added(options)
+    added, written_as = task.added(options), written_format(target)
     paths = {title: companion_path(target, title) for title in added}
     _check_all([target, *paths.values()], saving, [], resume=False)
-    result = yield from task.steps(data, options, lazy=True if written_format(target).by_region else None)
+    written_as.check_axes(task.out_axes(resolve_axes(options.axes, data.shape), options))
+    result = yield from task.steps(data, options, lazy=True if written_as.by_region else None)
     record = made_from_layer(result.record, {"genrecon": about.record, ACQUISITION: about.acquisition})
     # With the record that names the layer's own record: the task has seen its pixels only.
     described = about_result(about, result, record)

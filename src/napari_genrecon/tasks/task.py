@@ -91,6 +91,8 @@ class Task:
         Whether its results have the channels and grey values of the image, so that both can be seen side by side.
     adds : tuple of (str, str)
         Options, true or false, that add a companion which is written into a file of its own; and its title.
+    several : str
+        Option that is the number of results: if it is more than 1, they get a first dimension that counts them.
     """
 
     name: str
@@ -100,10 +102,15 @@ class Task:
     makes: Literal["image", "points"] = "image"
     alike: bool = True
     adds: tuple[tuple[str, str], ...] = ()
+    several: str = ""
 
     def added(self, options: Any) -> tuple[str, ...]:
         """Return the titles of the companions that these options add."""
         return tuple(title for name, title in self.adds if getattr(options, name))
+
+    def out_axes(self, axes: Axes, options: Any) -> Axes:
+        """Return the axes of the result of an image, as far as they follow from its axes and these options."""
+        return axes.numbered() if self.several and getattr(options, self.several) > 1 else axes
 
     def cards(self) -> list[ModelCard]:
         """Return the cards of the models that it can use; those of others serve the task on their card only."""

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_genrecon import __version__
 from napari_genrecon.arrays import ImageArray
-from napari_genrecon.axes import Axes
+from napari_genrecon.axes import RGB, Axes
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.lazy import as_transposable
 from napari_genrecon.engine.run import Progress
@@ -27,7 +27,7 @@ from napari_genrecon.io.tiff.ome_text import ome_text
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
-__all__ = ["write_tiff_steps"]
+__all__ = ["check_axes", "write_tiff_steps"]
 
 _CLASSIC_LIMIT = 3 << 30  # bytes; larger files are BigTIFF, as 32-bit offsets end at 4 GB, headers included
 _TILE_STEP = 16  # TIFF wants the sides of tiles to be multiples of this
@@ -102,6 +102,19 @@ def write_tiff_steps(
             _describe(part, ome_text(whole, shape, kind, identity))
         _verify(part, shape, kind, levels)
     return path
+
+
+def check_axes(axes: Axes) -> None:
+    """Refuse dimensions that OME-TIFF has no room for.
+
+    Raises
+    ------
+    ImageError
+        If it has none for one of them.
+    """
+    # Room does not depend on lengths; that of colours has to be one of colours.
+    about = ImageMeta(axes=axes).reordered(_spatial_last(axes))
+    ome_text(about, tuple(RGB if letter == "S" else 1 for letter in about.axes.letters), np.dtype(np.uint8))
 
 
 def _layer(about: ImageMeta) -> dict[str, Any] | None:

@@ -145,11 +145,23 @@ def _plan(path: Path, data: ImageArray, about: ImageMeta, dtype: DTypeLike | Non
     return _Job(path, journal.part_of(path), ordered, kind, counts, about, header)
 
 
+def check_axes(axes: Axes) -> None:
+    """Refuse dimensions that OME-Zarr does not store.
+
+    Raises
+    ------
+    ImageError
+        If one of them is of that kind.
+    """
+    letters = axes.letters.replace("S", "C")
+    if set(letters) - set(_ORDER) or len(set(letters)) < len(letters):
+        raise ImageError(f"OME-Zarr stores the axes T, C, Z, Y and X, not {axes}: save it as OME-TIFF")
+
+
 def _in_ome_order(data: ImageArray, about: ImageMeta) -> tuple[Any, ImageMeta]:
     """Return the dimensions in the order of OME-Zarr, RGB as three channels; the layer metadata keep the old order."""
+    check_axes(about.axes)
     letters = about.axes.letters.replace("S", "C")
-    if set(letters) - set(_ORDER) or len(set(letters)) < len(letters):
-        raise ImageError(f"OME-Zarr stores the axes T, C, Z, Y and X, not {about.axes}: save it as OME-TIFF")
     order = tuple(sorted(range(len(letters)), key=lambda i: _ORDER.index(letters[i])))
     more = about.reordered(order)
     axes = Axes(more.axes.letters.replace("S", "C"))

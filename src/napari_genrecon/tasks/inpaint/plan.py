@@ -42,7 +42,6 @@ Mask = NDArray[np.bool_]
 _EXTRA_BYTES = 100  # per pixel of a tile, for interpolations, beyond those of the network: less would overfill memory
 _BIHARMONIC_TILE = 512  # px; the solver's time grows faster than the number of unknown pixels
 _TASKS = {"network": "inpaint", "pnp": "denoise", "auto": "denoise"}  # task of the model that `model` names, by method
-_SAMPLE_LETTERS = "QPRNVWABDEFGHIJKLMOU"  # of the dimension of samples: the first free one is used; OME has Q, P and R
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,10 +80,7 @@ class InpaintPlan:
 
 
 def _out_axes(axes: Axes, samples: int) -> Axes:
-    if samples == 1:
-        return axes
-    letter = next(letter for letter in _SAMPLE_LETTERS if letter not in axes.letters)
-    return Axes(letter + axes.letters, axes.assumed)
+    return axes if samples == 1 else axes.numbered()
 
 
 def _facts(kernel: InpaintPlanes, method: str, options: InpaintOptions) -> dict[str, Any]:

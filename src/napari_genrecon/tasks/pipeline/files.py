@@ -67,5 +67,10 @@ def file_pipeline_steps(
         # The last one is written by `process_file_steps`, as that of a single task.
         return made[-1]
 
+    def out_axes(found: Axes) -> Axes:
+        for step in steps.steps:
+            found = step.found.out_axes(found, step.parsed(steps.folder)[0])
+        return found
+
     more: dict[str, Any] = {"saving": saving, "resume": resume, "client": client, "series": series}
-    return (yield from process_file_steps(process, source, target, axes=axes, files=files, **more))
+    return (yield from process_file_steps(process, source, target, axes=axes, files=files, out_axes=out_axes, **more))
