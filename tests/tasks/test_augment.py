@@ -149,6 +149,15 @@ def test_all_channels_and_frames_move_alike():
     assert np.abs(example.image[0, 0].astype(int) // 2 - example.image[0, 1]).max() <= 1
 
 
+@pytest.mark.parametrize(("axes", "column"), [("CYX", 0), ("YXC", 2)])
+def test_points_of_one_channel_are_places_in_all(axes, column):
+    image, labels, points = scene((64, 64))
+    of_channel = np.insert(points.astype(float), column, 1, axis=1)  # as `detect` writes them
+    both = np.stack([image] * 2, axis=axes.index("C"))
+    (one,), (same,) = (augment(both, labels, given, n=1, axes=axes) for given in (points, of_channel))
+    np.testing.assert_array_equal(one.points, same.points)
+
+
 def test_movies_keep_the_frames_of_their_points():
     image, labels, points = scene((64, 64))
     points = np.column_stack([np.arange(len(points)) % 3, points])

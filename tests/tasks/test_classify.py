@@ -144,6 +144,16 @@ def test_points_of_several_images_keep_their_images_apart():
     assert found.scores.by_image
 
 
+def test_points_of_one_channel_are_places_in_all():
+    plane, labels = squares()
+    image = np.stack([plane, plane // 2])
+    places = np.stack([np.argwhere(labels == number).mean(axis=0) for number in range(1, 13)])
+    # As `detect` writes points: in the order of the dimensions, with one of channels.
+    of_channel = np.insert(places, 0, 1, axis=1)
+    one, same = (classify(image, classes=GIVEN, points=points, axes="CYX", size=24) for points in (places, of_channel))
+    assert one.table() == same.table()
+
+
 def test_image_layers_bring_their_axes_and_pixel_size():
     layers = pytest.importorskip("napari.layers")
     image, labels = squares()

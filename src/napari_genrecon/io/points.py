@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.publish import check_target, publishing
@@ -37,6 +38,7 @@ __all__ = [
     "read_columns",
     "read_places",
     "verify_points",
+    "without_channels",
     "write_points",
 ]
 
@@ -256,6 +258,18 @@ def _lines(path: Path) -> list[list[str]]:
     if not lines:
         raise ImageError(f"{path} is empty: a line of numbers for each point is needed")
     return lines
+
+
+def without_channels(places: NDArray[Any], axes: Axes) -> NDArray[Any]:
+    """Return the places (N, D) of points without a column of channels, as all channels show the same places.
+
+    Places that have no column for every dimension of the image (but colours), and so none of channels, stay as they
+    are.
+    """
+    letters = axes.letters.removesuffix("S")
+    if "C" not in letters or places.ndim != 2 or places.shape[1] != len(letters):
+        return places
+    return np.delete(places, letters.index("C"), axis=1)
 
 
 def places_text(places: NDArray[np.float64]) -> str:

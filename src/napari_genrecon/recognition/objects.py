@@ -109,7 +109,7 @@ def find_objects(image: Any, axes: str | Axes | None = None, *, labels: Any = No
     labels : (..., Y, X) array_like of int, optional
         Objects, numbered from 1, in the image's dimensions but for the channels.
     points : (N, D) array_like, optional
-        Centres in pixels, one column for each of these dimensions.
+        Centres in pixels, one column for each of these dimensions; one more for channels is not used.
 
     Raises
     ------

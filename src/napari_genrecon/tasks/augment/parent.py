@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ImageError
+from napari_genrecon.io.points import without_channels
 from napari_genrecon.io.record.provenance import combined, digest_pixels
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.model import LEVELS
@@ -148,7 +149,8 @@ def parent_steps(image: Any, options: AugmentOptions, labels: Any, points: Any) 
     letters = [letter for letter in axes.letters if letter not in "CS"]
     shape = tuple(pixels.shape[axes.letters.index(letter)] for letter in letters)
     found_labels = None if labels is None else _checked_labels(labels, shape, letters)
-    found_points, notes = _checked_points(points, shape, letters)
+    places = None if points is None else without_channels(np.asarray(points), axes)
+    found_points, notes = _checked_points(places, shape, letters)
     clean, noise, model = pixels, tuple[NoiseModel, ...](), None
     if options.exposure > 0:
         # The image's own noise goes first, or the new one would come on top of it.

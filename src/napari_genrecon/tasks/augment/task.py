@@ -50,7 +50,7 @@ def augment(
     labels : (..., Y, X) array_like of integers, or a labels layer, optional
         Objects or classes, in an array of the image's dimensions but for channels.
     points : (N, D) array_like, or a points layer, optional
-        In pixels, one column per dimension of the image but for channels.
+        In pixels, one column per dimension of the image; that of channels may be left out, and has none in the result.
     n : int
         Number of new images.
     flips : bool

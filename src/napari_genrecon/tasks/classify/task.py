@@ -65,6 +65,7 @@ def classify(
         of its image. At least two of each class. Points are numbered from 1, in order.
     points : (N, D) array_like, a Points layer, or one per image
         Centres of the objects in pixels, instead of labels. Without labels and points, each plane is an object.
+        Points found in one channel, as `detect` writes them, are places in all channels.
     model : str or path-like, optional
         A model that `Classification.save` kept, instead of `classes`.
     size : int, optional

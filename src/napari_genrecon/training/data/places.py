@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
+from napari_genrecon.io.points import without_channels
 from napari_genrecon.training.data.source import CropSource, outer_letters
 
 __all__ = [
@@ -113,7 +114,7 @@ def point_places(source: CropSource, points: Any, size: int, depth: int | None =
     Raises
     ------
     ImageError
-        If the points do not have one column per dimension of the image, channels excepted.
+        If the points do not have one column per dimension of the image; one of channels is neither needed nor used.
     """
     planes, whole, numbers = point_planes(source, points)
     return _around(source, size, depth, planes, whole, numbers, 0)
@@ -125,9 +126,9 @@ def point_planes(source: CropSource, points: Any) -> tuple[NDArray[np.int64], ND
     Raises
     ------
     ImageError
-        If the points do not have one column per dimension of the image, channels excepted.
+        If the points do not have one column per dimension of the image; one of channels is neither needed nor used.
     """
-    found = np.asarray(points)
+    found = without_channels(np.asarray(points), source.axes)
     n = len(source.outer) + 2
     if found.ndim != 2 or found.shape[1] != n or found.dtype.kind not in "iuf" or not np.isfinite(found).all():
         raise ImageError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import Container, Select
 from napari.layers import Image, Labels, Points
 
@@ -113,15 +112,8 @@ def source_of(image: Any, labels: Any, points: Any) -> Source:
         pixels=layer_data(image),
         about=about,
         labels=None if labels is None else layer_data(labels),
-        points=None if points is None else _without_channels(in_pixels(points, image), image),
+        points=None if points is None else in_pixels(points, image),
     )
-
-
-def _without_channels(points: Any, image: Any) -> Any:
-    letters = layer_axes(image).letters
-    # Points of `augment` have coordinates in space and time only: those of all channels are the same.
-    kept = [i for i in range(image.ndim) if letters[i] not in "CS"]
-    return np.asarray(points)[:, kept]
 
 
 def _for_each(layers: Sequence[Any], images: Sequence[Any], what: str) -> list[Any]:
