@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +16,12 @@ from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.io.image_file import ImageMeta
 
 __all__ = [
-    "channel_display", "colormaps", "further_affine", "limits", "placed", "with_more", "without",
-    "without_deep_colours",
+    "LIMITS", "channel_display", "colormaps", "further_affine", "limits", "placed", "saved_limits", "with_more",
+    "without", "without_deep_colours",
 ]  # fmt: skip
+
+LIMITS = "channel_limits"
+"""Setting of a layer that holds the display limits of all channels, in formats that have no other place for them."""
 
 _COLOURS = {"red": "#ff0000", "green": "#00ff00", "blue": "#0000ff", "alpha": "#ffffff"}
 
@@ -132,6 +135,22 @@ def limits(data: ImageArray, about: ImageMeta, channels: Sequence[int]) -> list[
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     # napari refuses limits that are equal, as those of a constant image would be.
     return [low, high if high > low else low + 1.0]
+
+
+def saved_limits(layer: Mapping[str, Any], n: int) -> tuple[tuple[float, float], ...]:
+    """Return the display limits of `n` channels from the settings of the layer in a file; empty if these have none."""
+    apart, one = layer.get("layers"), layer.get("contrast_limits")
+    stated = layer.get(LIMITS) if one is None else [one] * n
+    if isinstance(apart, list):  # layers that were saved as channels
+        stated = [each.get("contrast_limits") for each in apart if isinstance(each, dict)]
+    try:
+        # (N, 2). Another program may have changed the file.
+        found = np.asarray(stated, float)
+    except (TypeError, ValueError):
+        return ()
+    if found.shape != (n, 2) or not np.isfinite(found).all() or not (found[:, 0] < found[:, 1]).all():
+        return ()
+    return tuple((float(low), float(high)) for low, high in found)
 
 
 def channel_display(about: ImageMeta, name: str, n: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import COLOUR_SAMPLES, Axes
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile, ImageMeta, Series, about_with, chosen_series, resolved_axes
+from napari_genrecon.io.layer_display import saved_limits
 from napari_genrecon.io.lazy import at_once
 from napari_genrecon.io.record.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 from napari_genrecon.io.tiff.acquisition import acquisition_in
@@ -64,7 +65,7 @@ def open_tiff(path: Path, axes: str | None, series: int | str | None = None) -> 
         if ome is None:
             about = about_with(found, tiff_sizes(tif), **tiff_display(tif, found.letters, levels[0].shape, lut))
         else:
-            about = _about_ome(found, ome, image_in(ome, index, len(tif.series)), lut)
+            about = _about_ome(found, levels[0].shape, ome, image_in(ome, index, len(tif.series)), lut)
     return ImageFile(
         data=levels[0],
         about=about,
@@ -85,7 +86,7 @@ def _images(tif: TiffFile) -> list[int]:
     ]
 
 
-def _about_ome(axes: Axes, ome: Element, image: Element, lut: NDArray[Any] | None) -> ImageMeta:
+def _about_ome(axes: Axes, shape: tuple[int, ...], ome: Element, image: Element, lut: NDArray[Any] | None) -> ImageMeta:
     about = about_with(axes, sizes_in(image))
     names, colors = channels_in(image)
     display = {"channel_colors": colors} if colors or lut is None else lut_display([lut])
@@ -96,6 +97,7 @@ def _about_ome(axes: Axes, ome: Element, image: Element, lut: NDArray[Any] | Non
         units=about.units,
         translate=_places(positions_in(image, about), axes, layer or {}),
         channel_names=names,
+        channel_limits=saved_limits(layer or {}, axes.n_channels(shape)),
         record=note_in(ome, RECORD_NAMESPACE),
         layer=layer,
         acquisition=acquisition_in(ome, image) or None,

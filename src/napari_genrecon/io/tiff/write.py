@@ -19,6 +19,7 @@ from napari_genrecon.engine.lazy import as_transposable
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.layer_display import LIMITS
 from napari_genrecon.io.levels import TILE, halved, level_shapes
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.record.provenance import Stored, combined, counted, digest_pixels, sealed
@@ -118,7 +119,7 @@ def check_axes(axes: Axes) -> None:
 
 
 def _layer(about: ImageMeta) -> dict[str, Any] | None:
-    """Return the settings of the layer, with its place where OME-TIFF has no room for that, as in time."""
+    """Return the settings of the layer, with its place where OME-TIFF has no room for that, as in time, and limits."""
     letters, layer = about.axes.letters, about.layer
     # Channels are numbered, and have no place.
     if any(place for letter, place in zip(letters, about.translate, strict=True) if letter not in "CZYXS"):
@@ -127,7 +128,11 @@ def _layer(about: ImageMeta) -> dict[str, Any] | None:
         place = {"scale": about.scale[:n], "units": about.units[:n], "translate": about.translate[:n]}
         layer = {**{name: list(values) for name, values in place.items()}, **(layer or {})}
     # The letters before the transposition, so that the layer comes back in its own order.
-    return None if layer is None else {**layer, "axes": letters}
+    layer = None if layer is None else {**layer, "axes": letters}
+    # OME-XML has no display limits. Those of a layer that is saved are among its settings.
+    if about.channel_limits and not {"name", "layers"} & set(layer or {}):
+        layer = {**(layer or {}), LIMITS: [list(pair) for pair in about.channel_limits]}
+    return layer
 
 
 def _storable(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -24,6 +24,7 @@ from napari_genrecon.io.image_file import (
     resolved_axes,
     unit_name,
 )
+from napari_genrecon.io.layer_display import saved_limits
 from napari_genrecon.io.zarr import journal
 from napari_genrecon.io.zarr.arrays import open_array
 from napari_genrecon.io.zarr.images import OLD_VERSIONS, attributes_of, images_in_store, is_array
@@ -71,7 +72,7 @@ def _multiscale(place: Place, axes: str | None) -> ImageFile:
     ours = attributes.get(ATTRIBUTE)
     return ImageFile(
         data=levels[0],
-        about=_with_ours(about, ours if isinstance(ours, dict) else {}),
+        about=_with_ours(about, about.axes.n_channels(levels[0].shape), ours if isinstance(ours, dict) else {}),
         name="",
         path=place.root,
         # The smaller levels are made when the full one is complete: until then they are zeros.
@@ -164,10 +165,12 @@ def _transforms(multiscale: Any, n: int) -> tuple[tuple[float, ...], tuple[float
     return tuple(map(float, scale)), tuple(map(float, translate))
 
 
-def _with_ours(about: ImageMeta, ours: dict[str, Any]) -> ImageMeta:
+def _with_ours(about: ImageMeta, n_channels: int, ours: dict[str, Any]) -> ImageMeta:
     record, layer = ours.get("record"), ours.get("layer")
+    known = about.channel_limits or (saved_limits(layer, n_channels) if isinstance(layer, dict) else ())
     return replace(
         about,
+        channel_limits=known,
         record=record if isinstance(record, dict) else None,
         layer=layer if isinstance(layer, dict) else None,
     )
