@@ -8,6 +8,8 @@ import tifffile
 
 from napari_genrecon import denoise
 from napari_genrecon.cli import main
+from napari_genrecon.cli.inputs import sentence
+from napari_genrecon.errors import OptionError
 from napari_genrecon.io.reader import open_image
 
 
@@ -163,3 +165,16 @@ def test_noise_of_several_images_is_a_line_of_json_each(image, capsys):
 def test_runs_as_a_module_where_the_command_is_not_on_the_path():
     said = subprocess.run([sys.executable, "-m", "napari_genrecon", "--version"], capture_output=True, text=True)
     assert said.stdout.startswith("napari-genrecon ")
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("hold out none (held_out=0)", "hold out none (--held-out 0)"),
+        ("several models: choose one (model)", "several models: choose one (--model)"),
+        ("there is no option of that name (tile)", "there is no option of that name (tile)"),
+        ("cells (model).tif is damaged", "cells (model).tif is damaged"),
+    ],
+)
+def test_options_in_messages_are_named_as_flags(message, said):
+    assert sentence(OptionError(message), options={"held_out": 0.1, "model": "auto"}) == said

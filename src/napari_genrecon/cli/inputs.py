@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from napari_genrecon.cli.terminal import say, warn
 from napari_genrecon.errors import ExistsError, GenReconError
 
 __all__ = ["add_folder_flags", "process_each", "sentence"]
+
+# The name of an option in a message, perhaps with its value. What follows keeps names of files as they are.
+_OPTION = re.compile(r"(?<= )\(([a-z_]+)(=[\w.]+)?\)(?=$|[ ,:;])")
 
 
 def add_folder_flags(parser: argparse.ArgumentParser) -> None:
@@ -32,11 +36,32 @@ def process_each(paths: list[Path], process: Callable[[Path], str], *, debug: bo
     return failed
 
 
-def sentence(error: Exception, path: Path = Path(), *, flags: str = "") -> str:
-    """Return the sentence of an error, with the flags that help if a result exists already."""
+def sentence(error: Exception, path: Path = Path(), *, flags: str = "", options: Container[str] = ()) -> str:
+    """Return the sentence of an error, for the command line.
+
+    Parameters
+    ----------
+    error : Exception
+        The error.
+    path : Path
+        The file that was read or written.
+    flags : str
+        Flags that help if a result exists already.
+    options : container of str
+        Names of the options that the command has flags for: one that a message names, as ``(held_out=0)``, is named as
+        its flag, ``(--held-out 0)``.
+    """
     from napari_genrecon.io.reader import file_sentence
 
     if isinstance(error, ExistsError) and flags:
         return f"{error} (or give {flags})"
     more = "" if isinstance(error, GenReconError | OSError) else " (--debug tells more)"
-    return file_sentence(error, path) + more
+    return _with_flags(file_sentence(error, path), options) + more
+
+
+def _with_flags(text: str, options: Container[str]) -> str:
+    def named(found: re.Match[str]) -> str:
+        name, value = found.groups(default="")
+        return f"(--{name.replace('_', '-')}{value.replace('=', ' ')})" if name in options else found[0]
+
+    return _OPTION.sub(named, text)

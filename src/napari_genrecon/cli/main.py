@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         if parsed.debug:
             raise
         # Only commands that know --overwrite may name it as a remedy.
-        warn(sentence(error, flags="--overwrite" if hasattr(parsed, "overwrite") else ""))
+        flags = "--overwrite" if hasattr(parsed, "overwrite") else ""
+        warn(sentence(error, flags=flags, options=vars(parsed)))
         return FAILED
     # Long runs have closed their steps by now, and removed what was half written.
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Container
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -123,7 +124,8 @@ def run_batch(parsed: argparse.Namespace, work: Work) -> int:
         strict=parsed.debug,
     )
     # A result that --resume does not take is not taken by giving it again.
-    rows = watch(steps, work.name, partial(_tell, flags="--overwrite" if parsed.resume else "--resume or --overwrite"))
+    flags = "--overwrite" if parsed.resume else "--resume or --overwrite"
+    rows = watch(steps, work.name, partial(_tell, flags=flags, options=vars(parsed)))
     # Each failure was reported when it happened; here they only count for the exit status.
     failed = sum(row.error is not None for row in rows)
     if len(rows) > 1:
@@ -131,7 +133,7 @@ def run_batch(parsed: argparse.Namespace, work: Work) -> int:
     return FAILED if failed else 0
 
 
-def _tell(progress: BatchProgress, flags: str) -> None:
+def _tell(progress: BatchProgress, flags: str, options: Container[str]) -> None:
     """Print what is to be known of an image that has ended, and the name of its result."""
     row = progress.row
     # A row is reported at every step; only its end is printed.
@@ -139,7 +141,7 @@ def _tell(progress: BatchProgress, flags: str) -> None:
         return
     with beside_bar():
         if row.error is not None:
-            warn(f"{row.image}: {sentence(row.error, row.image, flags=flags)}")
+            warn(f"{row.image}: {sentence(row.error, row.image, flags=flags, options=options)}")
             return
         for note in row.notes:
             warn(f"{row.image}: {note}")
