@@ -14,10 +14,12 @@ import tifffile
 from scipy.spatial import cKDTree
 
 from napari_genrecon import NoiseModel, detect
+from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, OutputError
-from napari_genrecon.io.points import read_places
+from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.points import Points, read_places
 from napari_genrecon.io.record.check import record_at, verify
 from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.numerics.blobs.filters import Filters, filter_widths, noise_field
@@ -183,16 +185,26 @@ def test_command_line_writes_the_corners_of_boxes_and_finds_them_again(tmp_path)
 
 
 def test_points_know_their_units_and_columns():
-    from napari_genrecon.axes import Axes
-    from napari_genrecon.io.image_file import ImageMeta
-    from napari_genrecon.io.points import Points
-
     meta = ImageMeta(
         axes=Axes("TYX"), scale=(2, 0.5, 0.5), units=("pixel", "micrometer", "micrometer"), translate=(0, 3, 0)
     )
     points = Points(np.array([[1.0, 4.0, 6.0]]), {"z": np.array([7.0])}, meta=meta)
     assert points.positions.tolist() == [[2.0, 5.0, 3.0]]
     assert list(points.columns()) == ["index", "axis-0", "axis-1", "axis-2", "y_micrometer", "x_micrometer", "z"]
+
+
+@pytest.mark.parametrize(("place", "unit"), [(0, "micrometer"), (123456789, "nanometer"), (-3e7, "micrometer")])
+def test_places_far_from_the_origin_are_written_as_finely_as_near_ones(tmp_path, place, unit):
+    pixels = np.array([[12.5, 7.25], [801.123456, 0.0]])
+    meta = ImageMeta(axes=Axes("YX"), scale=(0.1, 0.1), units=(unit, unit), translate=(place, place))
+    found = Points(pixels, meta=meta)
+    with found.to_csv(tmp_path / "a.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    written = np.array([[float(row[f"{letter}_{unit}"]) for letter in "yx"] for row in rows])
+    np.testing.assert_allclose(written, found.positions, rtol=0, atol=1e-4)  # a thousandth of a pixel
+    assert [(row["axis-0"], row["axis-1"]) for row in rows] == [("12.5", "7.25"), ("801.123456", "0")]
+    if not place:
+        assert rows[0][f"y_{unit}"] == "1.25"
 
 
 def test_layer_gives_its_units():

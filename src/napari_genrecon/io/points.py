@@ -49,6 +49,8 @@ _MOST_BYTES = 1 << 30  # bytes of a file that is read: 1 GB, some ten million po
 # Gaussian of s.d. s finds a disc of radius s best, and a Gaussian of s.d. s / sqrt(3), whose FWHM is the size.
 _BOX = 2 * math.sqrt(3) / FWHM
 _DIGITS = math.ceil(1 + 24 * math.log10(2))  # that tell any two numbers of 32 bits apart: 9 (Matula, CACM 11, 1968)
+_MOST_DIGITS = 17  # that tell any two numbers of 64 bits apart
+_PIXEL_DIGITS = 4  # behind those that count pixels: places are written to a thousandth of a pixel, or finer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,13 +124,14 @@ class Points:
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return all columns of a file by name, in order."""
         places = {f"axis-{axis}": self.pixels[:, axis] for axis in range(len(self.letters))}
-        # Places in pixels stand in the columns before already.
-        known = {
-            f"{letter.lower()}_{unit}": self.positions[:, axis]
-            for axis, (letter, unit) in enumerate(zip(self.letters, self.units, strict=True))
-            if unit != "pixel"
-        }
+        known = {name: self.positions[:, axis] for name, axis in self.unit_columns().items()}
         return {"index": np.arange(len(self)), **places, **known, **self.features}
+
+    def unit_columns(self) -> dict[str, int]:
+        """Return the columns of places in units, by name, with their dimension."""
+        # Places in pixels stand in columns of their own.
+        units = enumerate(zip(self.letters, self.units, strict=True))
+        return {f"{letter.lower()}_{unit}": axis for axis, (letter, unit) in units if unit != "pixel"}
 
     def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the points without a record, whole or not at all.
@@ -149,12 +152,23 @@ def _content(points: Points) -> bytes:
     # The same bytes on every system, as the seal is a checksum of them.
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(zip(*([_text(value) for value in column] for column in columns.values()), strict=True))
+    written = (_written(column, _digits(points, name, column)) for name, column in columns.items())
+    writer.writerows(zip(*written, strict=True))
     return text.getvalue().encode()
 
 
-def _text(value: Any) -> str:
-    return f"{value:.{_DIGITS}g}" if isinstance(value, float | np.floating) else str(value)
+def _written(column: NDArray[Any], digits: int) -> list[str]:
+    return [f"{value:.{digits}g}" if isinstance(value, float | np.floating) else str(value) for value in column]
+
+
+def _digits(points: Points, name: str, column: NDArray[Any]) -> int:
+    """Return the digits of the numbers in a column: more for places that lie many pixels from the origin."""
+    axis = points.unit_columns().get(name)
+    if axis is None or not len(column):
+        return _DIGITS
+    # As of a stage in nanometres, of which 9 digits are coarser than a pixel.
+    pixels = float(np.abs(column).max()) / abs(points.meta.filled().scale[axis])
+    return min(max(math.ceil(math.log10(max(pixels, 1.0))) + _PIXEL_DIGITS, _DIGITS), _MOST_DIGITS)
 
 
 def check_points_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path] = ()) -> None:
