@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from napari.layers import Image
 
 from napari_genrecon import augment
 from napari_genrecon.axes import Axes
@@ -15,6 +16,7 @@ from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ExistsError, ImageError, OptionError
 from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.layers import read_layers, write_tiff_layers
 from napari_genrecon.io.points import places_text, read_places
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
@@ -195,6 +197,19 @@ def test_new_image_can_be_made_again_from_its_record(files, capsys):
     assert "every pixel agrees" in capsys.readouterr().out
     assert main(["replay", str(files / "out" / entry["labels"])]) == 1
     assert "replay the image" in capsys.readouterr().err
+
+
+def test_new_images_of_layers_that_were_saved_together_are_no_results(tmp_path):
+    record = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored"}
+    image = np.random.default_rng(0).poisson(20, (32, 32)).astype("uint16")
+    layers = [Image(image, name=name, rotate=30, metadata={"genrecon": record}) for name in ("cells", "nuclei")]
+    write_tiff_layers(str(tmp_path / "both.ome.tif"), [layer.as_layer_data_tuple() for layer in layers])
+    assert main(["augment", str(tmp_path / "both.ome.tif"), "-o", str(tmp_path / "new"), "-n", "1"]) == 0
+    found = read_layers(tmp_path / "new" / "train" / "images" / "both_aug0001.ome.tif")
+    assert found[0][1]["metadata"]["genrecon"]["nature"] == "synthetic"
+    assert "restored" not in str(found)
+    turn = np.asarray(found[0][1]["affine"][0])[:2, :2]
+    np.testing.assert_allclose(turn, np.asarray(layers[0].rotate), atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from napari.layers import Image
 
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
@@ -14,6 +15,7 @@ from seen import choose, chosen, click, field
 
 from napari_genrecon import augment
 from napari_genrecon.engine.run import Progress
+from napari_genrecon.io.layers import read_layers
 from napari_genrecon.tasks.advise.advice import Advice
 from napari_genrecon.widgets.advise import page as advise_page
 from napari_genrecon.widgets.advise.open_dock import dock_of
@@ -85,6 +87,37 @@ def test_layers_of_new_images_are_those_of_python(viewer, qtbot):
     assert made.metadata["genrecon"]["nature"] == "synthetic"
     np.testing.assert_allclose(made.scale, (1, 0.5, 0.5))
     assert "cells augmented" not in page.chooser.images.choices
+
+
+TURNED = {"translate": (300.0, -20.0), "rotate": 30, "shear": [0.2], "affine": [[0, 2, 5], [2, 0, 0], [0, 0, 1]]}
+
+
+@pytest.mark.parametrize("scale", [(0.5, 0.5), (-0.5, 0.5)], ids=["plain", "mirrored"])
+def test_layers_of_new_images_lie_in_the_frame_of_their_source(viewer, qtbot, scale):
+    for name in ("cells", "objects", "marks"):
+        layer = viewer.layers[name]
+        layer.scale = scale
+        layer.translate, layer.rotate, layer.shear, layer.affine = TURNED.values()
+    page = docked(viewer, AugmentWidget)
+    page.fill("cells", {"n": 2})
+    press(qtbot, page, page.add)
+    for name in ("cells augmented", "cells augmented: labels", "cells augmented: points"):
+        for pixel in ((0, 0), (63, 10)):
+            there = viewer.layers[name].data_to_world((1, *pixel))
+            np.testing.assert_allclose(there, (1, *viewer.layers["cells"].data_to_world(pixel)))
+        assert [str(unit) for unit in viewer.layers[name].units] == ["pixel", "micrometer", "micrometer"]
+
+
+def test_files_of_new_images_lie_in_the_frame_of_their_source(viewer, qtbot, tmp_path):
+    cells = viewer.layers["cells"]
+    cells.translate, cells.rotate, cells.shear, cells.affine = TURNED.values()
+    page = docked(viewer, AugmentWidget)
+    page.fill("cells", {"n": 1})
+    page.write(tmp_path / "a")
+    qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)
+    for path in (tmp_path / "a").rglob("*.tif"):
+        ((data, keywords, _),) = read_layers(path)
+        np.testing.assert_allclose(Image(data, **keywords).data_to_world((63, 10)), cells.data_to_world((63, 10)))
 
 
 def test_code_of_the_page_makes_the_same_layers(viewer, qtbot):

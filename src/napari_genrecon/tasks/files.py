@@ -48,6 +48,7 @@ __all__ = [
     "processed_steps",
     "record_from_file",
     "tile_of",
+    "turned",
     "write_result_steps",
     "write_steps",
 ]
@@ -386,11 +387,11 @@ def about_result(about: ImageMeta, result: Result, record: dict[str, Any]) -> Im
         units=(*("pixel",) * new, *whole.units),
         translate=(*(0.0,) * new, *map(float, translate)),
         record=record,
-        layer=_turned(about, new),
+        layer=turned(about, new),
     )
 
 
-def _turned(about: ImageMeta, new: int) -> dict[str, Any] | None:
+def turned(about: ImageMeta, new: int = 0) -> dict[str, Any] | None:
     """Return the rotation, shear and affine of the saved layer for its result, with `new` dimensions in front."""
     affine = further_affine(about)
     if affine is None:

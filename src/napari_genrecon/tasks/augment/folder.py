@@ -28,6 +28,7 @@ from napari_genrecon.plural import number_of
 from napari_genrecon.tasks.augment.example import Example, example_steps
 from napari_genrecon.tasks.augment.options import AugmentOptions
 from napari_genrecon.tasks.augment.parent import Parent, parent_steps, pixels_digest
+from napari_genrecon.tasks.files import turned
 from napari_genrecon.training.data.split import split_by_source
 
 __all__ = ["FORMAT", "Source", "folder_steps", "summary"]
@@ -274,6 +275,9 @@ class _Writer:
         if example is not None:
             entry |= {"index": index, "seed": example.record["seed"], "parameters": example.parameters}
         about = replace(self.about, record=record)
+        if example is not None:
+            # Names, colours and records of the layers in a file are those of other pixels: only its place is kept.
+            about = replace(about, layer=turned(about))
         written = {"image": (yield from self._tiff_steps(f"images/{name}.ome.tif", image, about, digest))}
         if labels is not None:
             # Labels carry the record as well: apart from their image, they still say that they are synthetic.
@@ -310,12 +314,15 @@ def _label_about(about: ImageMeta) -> ImageMeta:
     """Return the metadata of labels: those of the image without its channels."""
     kept = tuple(i for i, letter in enumerate(about.axes.letters) if letter not in "CS")
     letters = "".join(about.axes.letters[i] for i in kept)
-    return ImageMeta(
+    plain = ImageMeta(
         axes=type(about.axes)(letters, about.axes.assumed),
         scale=tuple(about.scale[i] for i in kept),
         units=tuple(about.units[i] for i in kept),
         translate=tuple(about.translate[i] for i in kept),
+        layer={"axes": about.axes.letters, **about.layer} if about.layer else None,
     )
+    # Turned as the image is, on which they lie.
+    return replace(plain, layer=turned(plain))
 
 
 def _storable(labels: NDArray[Any]) -> NDArray[Any]:

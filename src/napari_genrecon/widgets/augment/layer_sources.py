@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container, Select
@@ -11,10 +12,18 @@ from napari.layers import Image, Labels, Points
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.tasks.augment.folder import Source
+from napari_genrecon.tasks.files import turned
 from napari_genrecon.widgets.fit import list_of_layers
 from napari_genrecon.widgets.layers.choice import LayerChoice, chosen_names
 from napari_genrecon.widgets.layers.places import in_pixels
-from napari_genrecon.widgets.layers.snapshot import is_no_image, is_synthetic, layer_axes, layer_data
+from napari_genrecon.widgets.layers.snapshot import (
+    display,
+    is_no_image,
+    is_synthetic,
+    layer_axes,
+    layer_data,
+    place_keywords,
+)
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -87,6 +96,10 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
         labels, points = (_for_each(self._chosen(c), images, c.label) for c in (self.label_layers, self.point_layers))
         return [source_of(*each) for each in zip(images, labels, points, strict=True)]
 
+    def places(self) -> list[dict[str, Any]]:
+        """Return the place of each chosen image, as keywords of a layer."""
+        return [place_keywords(display(layer)) for layer in self._chosen(self.images)]
+
     def _names_of(self, kind: Any) -> Callable[[Any], list[str]]:
         def names(_widget: object = None) -> list[str]:
             layers = [layer for layer in self._viewer.layers if isinstance(layer, kind)]
@@ -100,17 +113,19 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
 
 def source_of(image: Any, labels: Any, points: Any) -> Source:
     """Return an image layer as a source of new images, with a labels and a points layer or None."""
-    samples = 1 if image.rgb else 0
+    samples, place = 1 if image.rgb else 0, place_keywords(display(image))
     about = ImageMeta(
         axes=layer_axes(image),
         # A negative scale mirrors the layer on screen; pixels have a size all the same.
         scale=(*(abs(float(size)) for size in image.scale), *(1.0,) * samples),
         units=(*map(str, image.units), *("pixel",) * samples),
+        translate=(*map(float, image.translate), *(0.0,) * samples),
+        layer={key: np.asarray(place[key]).tolist() for key in ("rotate", "shear", "affine")},
     )
     return Source(
         name=image.name,
         pixels=layer_data(image),
-        about=about,
+        about=replace(about, layer=turned(about)),
         labels=None if labels is None else layer_data(labels),
         points=None if points is None else in_pixels(points, image),
     )

@@ -23,7 +23,7 @@ from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.layers.choice import chosen_names
 from napari_genrecon.widgets.layers.places import beside, look_at
-from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
+from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, with_new_dimension
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -143,6 +143,8 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         if job is None:
             return
         sources, options = job
+        # Read now, as the layers may be moved while the job runs.
+        places = self.chooser.places()
 
         def steps() -> Generator[Progress, None, list[list[Example]]]:
             found = []
@@ -153,7 +155,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             return found
 
         def made(found: list[list[Example]]) -> None:
-            names = [_add_examples(self._viewer, source, each) for source, each in zip(sources, found, strict=True)]
+            names = [_add_examples(self._viewer, *each) for each in zip(sources, places, found, strict=True)]
             self.panel.say(
                 f"New layers: {', '.join(names)}, {options.n} images in each, one after the other with the slider "
                 "below the image. They are synthetic.",
@@ -267,18 +269,16 @@ def _with_extra(place: dict[str, Any], n: int) -> dict[str, Any]:
     }
 
 
-def _add_examples(viewer: Viewer, source: Source, examples: list[Example]) -> str:
-    """Add all new images of a source as one layer, with layers of their labels and points, and return its name."""
-    about, axes = source.about.filled(), source.about.axes
+def _add_examples(viewer: Viewer, source: Source, where: dict[str, Any], examples: list[Example]) -> str:
+    """Add all new images of a source as one layer, with layers of their labels and points, and return its name.
+
+    They have the frame of the source, whose place is `where`: what is in it is turned and bent, and lies elsewhere.
+    """
+    axes = source.about.axes
     # Shared by all, but for the random numbers of each.
     record = {**examples[0].record, "parameters": [one.parameters for one in examples]}
-    shown = len(axes) - (1 if axes.rgb else 0)
-    place: dict[str, Any] = {
-        # One more axis in front: the new images one after the other.
-        "scale": (1.0, *about.scale[:shown]),
-        "units": ("pixel", *about.units[:shown]),
-        "metadata": {"genrecon": record},
-    }
+    # One more axis in front: the new images one after the other.
+    place = {**with_new_dimension(where), "metadata": {"genrecon": record}}
     name = f"{source.name} augmented"
     layer = viewer.add_image(np.stack([one.image for one in examples]), name=name, rgb=axes.rgb, **place)
     if examples[0].labels is not None:
