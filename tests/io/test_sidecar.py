@@ -5,18 +5,21 @@ import json
 import numpy as np
 import pytest
 import tifffile
+from napari.layers import Image
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
-from napari_genrecon.io.layers import write_tiff_layers
+from napari_genrecon.io.layers import write_tiff_layers, write_zarr_layers
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of, verify
 from napari_genrecon.io.record.sidecar import sidecar_of, write_sidecar
 from napari_genrecon.io.saving import Saving
 from napari_genrecon.io.tiff.write import write_tiff_steps
+from napari_genrecon.tasks import find_task
+from napari_genrecon.tasks.denoise import DenoiseOptions
 
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {}, "note": "µ"}
 
@@ -106,3 +109,29 @@ def test_image_that_we_did_not_make_gets_none(tmp_path):
     assert write_tiff_layers(str(tmp_path / "a.ome.tif"), [layer], saving=Saving(sidecar=True)) == [
         str(tmp_path / "a.ome.tif")
     ]
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+def test_records_of_layers_that_were_saved_together_are_told(tmp_path, capsys, ending):
+    path = tmp_path / f"both{ending}"
+    image = np.random.default_rng(0).poisson(30, (64, 72)).astype("u2")
+    layers = [denoise_layer(image, name) for name in ("cells", "nuclei")]
+    write_layers = write_tiff_layers if ending == ".ome.tif" else write_zarr_layers
+    write_layers(str(path), [layer.as_layer_data_tuple() for layer in [*layers, Image(image.astype("f4"), name="raw")]])
+    assert main(["methods", str(path)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0] for line in told] == ["cells", "nuclei"]
+    assert all("denoised" in line for line in told)
+    assert main(["methods", "--json", str(path)]) == 0
+    assert {name: one["task"] for name, one in json.loads(capsys.readouterr().out).items()} == {
+        "cells": "denoise",
+        "nuclei": "denoise",
+    }
+    for command in ("verify", "replay", "check"):
+        assert main([command, str(path)]) == 1
+        assert "(cells, nuclei), and none for all: open it in napari and save each" in capsys.readouterr().err
+
+
+def denoise_layer(image, name):
+    result = finish(find_task("denoise").steps(image, DenoiseOptions()))
+    return Image(result.data, name=name, metadata={"genrecon": result.record})

@@ -54,7 +54,9 @@ def add_commands(commands: Subparsers) -> None:
     psf.add_argument("--overwrite", action="store_true", help="replace an existing file")
     methods = add_command(commands, "methods", _methods, "Print the sentences about a result for a paper.")
     methods.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
-    methods.add_argument("--json", action="store_true", help="print the whole record as JSON")
+    methods.add_argument(
+        "--json", action="store_true", help="print the whole record as JSON (of several layers, by their names)"
+    )
 
 
 def _noise(parsed: argparse.Namespace) -> int:
@@ -169,14 +171,21 @@ def _psf(parsed: argparse.Namespace) -> int:
 
 
 def _methods(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.io.record.check import record_at
+    from napari_genrecon.io.points import ENDING as POINTS
+    from napari_genrecon.io.reader import open_image
+    from napari_genrecon.io.record.check import record_at, record_of, records_of_layers
     from napari_genrecon.io.record.methods import methods_text
     from napari_genrecon.tasks import defaults_of
     from napari_genrecon.training import cited
 
     def describe(path: Path) -> str:
+        image = None if path.suffix.lower() == POINTS else open_image(path)
+        if image is not None and image.record is None and (layers := records_of_layers(image)):
+            if parsed.json:
+                return json.dumps(layers, indent=1)
+            return "\n".join(f"{name}: {methods_text(each, defaults_of, cited)}" for name, each in layers.items())
         # From the sidecar where a file of points, or one that another program saved, holds none.
-        record = record_at(path)
+        record = record_at(path) if image is None else record_of(image)
         return json.dumps(record, indent=1) if parsed.json else methods_text(record, defaults_of, cited)
 
     return FAILED if process_each(parsed.inputs, describe, debug=parsed.debug) else 0

@@ -30,7 +30,7 @@ from napari_genrecon.io.layer_display import (
 )
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.record.history import ACQUISITION
+from napari_genrecon.io.record.history import ACQUISITION, LAYER_RECORD
 from napari_genrecon.io.saving import PLAIN, Saving
 
 __all__ = [
@@ -52,7 +52,6 @@ _DISPLAY = (
     "interpolation2d", "interpolation3d", "rendering", "visible", "iso_threshold", "attenuation",
 )  # fmt: skip
 _PLACED = ("scale", "translate", "units", "axis_labels")
-_RECORD = "record"  # key in the display settings of layers that were saved together, for the record of each
 _SAME = ("scale", "translate", "rotate", "shear", "affine", "rgb")  # what layers must share to be channels of one image
 
 
@@ -149,8 +148,8 @@ def _one_by_one(
         # A view, or lazy: nothing is read to cut the channels apart.
         pixels = [as_transposable(level)[(slice(None),) * axis + (index,)] for level in levels]
         kwargs = {**common, **where, **_without_axes(display)}
-        if _RECORD in display:  # each layer was made in its own way
-            kwargs["metadata"] = {**common["metadata"], "genrecon": display[_RECORD]}
+        if LAYER_RECORD in display:  # each layer was made in its own way
+            kwargs["metadata"] = {**common["metadata"], "genrecon": display[LAYER_RECORD]}
         layers.append((pixels if isinstance(data, list) else pixels[0], kwargs, "image"))
     return layers
 
@@ -163,7 +162,7 @@ def _without_channels(affine: Any, axis: int, about: ImageMeta) -> Any:
 
 
 def _without_axes(display: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in display.items() if key not in ("axes", "layers", _RECORD)}
+    return {key: value for key, value in display.items() if key not in ("axes", "layers", LAYER_RECORD)}
 
 
 # --- writing ---
@@ -243,7 +242,7 @@ def _as_channels(about: ImageMeta, layers: list[LayerData]) -> ImageMeta:
     displays = [_display_of(meta) for _, meta, _ in layers]
     for display, (_, meta, _) in zip(displays, layers, strict=True):
         if isinstance(record := meta.get("metadata", {}).get("genrecon"), dict):
-            display[_RECORD] = record
+            display[LAYER_RECORD] = record
     return ImageMeta(
         axes=Axes("C" + about.axes.letters),
         scale=(1.0, *whole.scale),

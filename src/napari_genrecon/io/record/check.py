@@ -15,13 +15,14 @@ from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.points import ENDING as POINTS
 from napari_genrecon.io.points import verify_points
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record.history import LAYER_RECORD
 from napari_genrecon.io.record.methods import DONE
 from napari_genrecon.io.record.provenance import RECORD_NAMESPACE, combined, digest_json, digest_pixels, facts
 from napari_genrecon.io.record.sidecar import read_sidecar, sidecar_of
 from napari_genrecon.io.tiff.ome import note_in, ome_of
 from napari_genrecon.io.zarr.places import is_zarr
 
-__all__ = ["choice_text", "find_record", "origin_text", "record_at", "record_of", "verify"]
+__all__ = ["choice_text", "find_record", "origin_text", "record_at", "record_of", "records_of_layers", "verify"]
 
 Region = tuple[slice, ...]
 
@@ -77,9 +78,20 @@ def record_of(image: ImageFile) -> dict[str, Any]:
     """
     # Some programs drop metadata that they do not know when they save a file.
     record = image.record or read_sidecar(image.path)
+    if record is None and (layers := records_of_layers(image)):
+        raise ImageError(
+            f"{image.path} holds layers that were saved together, with a record each ({', '.join(layers)}), and none "
+            "for all: open it in napari and save each layer as a file of its own"
+        )
     if record is None:
         raise ImageError(f"{image.path} holds no record: it was not made by napari-genrecon, or lost it since")
     return record
+
+
+def records_of_layers(image: ImageFile) -> dict[str, dict[str, Any]]:
+    """Return the records, by the name of the layer, of layers that were saved together as one file."""
+    layers = (image.about.layer or {}).get("layers", [])
+    return {str(layer.get("name")): layer[LAYER_RECORD] for layer in layers if LAYER_RECORD in layer}
 
 
 def record_at(path: str | Path) -> dict[str, Any]:

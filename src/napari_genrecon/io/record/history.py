@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ACQUISITION", "history", "made_from", "made_from_layer", "steps_of_run"]
+__all__ = ["ACQUISITION", "LAYER_RECORD", "history", "made_from", "made_from_layer", "steps_of_run"]
 
 ACQUISITION = "genrecon_acquisition"
 """Key in the metadata of a layer: how its file says that the image was acquired."""
+LAYER_RECORD = "record"
+"""Key in the display settings of layers that were saved together as one file: the record of each."""
 
 _AFTER_DENOISING = {
     "denoise": (
