@@ -428,6 +428,41 @@ def test_outlier_scores_join_the_features_of_the_objects_worst_selected(opened, 
     np.testing.assert_allclose(table.loc[crops.label[:64], "outlier score"], expected)
 
 
+def ranked_meanwhile(opened, qtbot, change):
+    """Rank cells that are points in a layer with an image of their own, which `change` gets while the job runs."""
+    viewer, widget, _ = opened
+    places = [(y, x) for y in range(60, 540, 80) for x in range(60, 540, 80)]
+    points = viewer.add_points(places, name="marks", **PLACED)
+    viewer.layers["objects"].visible = False
+    page = widget.explore
+    page.chooser.mode.value, page.chooser.objects.value = "objects", ["marks"]
+    page.tool.value = RANK
+    page.run.changed.emit(True)
+    assert page.panel.busy
+    change(points)
+    qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)
+    return page, points
+
+
+def test_scores_find_objects_that_are_renamed_meanwhile(opened, qtbot):
+    page, points = ranked_meanwhile(opened, qtbot, lambda points: setattr(points, "name", "other"))
+    assert points.features["outlier rank"].min() == 1
+    assert "in the features of 'other'" in page.panel.words
+    opened[2].name = "renamed"
+    opened[0].scene.camera.center = (0, 0, 0)
+    page.results.odd.setCurrentRow(3)
+    assert opened[0].scene.camera.center != (0, 0, 0)
+
+
+def test_scores_are_not_given_to_points_that_changed_meanwhile(opened, qtbot):
+    page, points = ranked_meanwhile(opened, qtbot, lambda points: setattr(points, "data", points.data[1:]))
+    assert "outlier score" not in points.features
+    assert "The points of 'marks' have changed since, so the scores are in the list only: rank again." in (
+        page.panel.words
+    )
+    assert page.results.odd.count() == 36
+
+
 def test_latent_map_shows_the_crop_of_the_picked_point(opened, qtbot):
     viewer, widget, layer = opened
     page = explore(qtbot, widget, MAP)

@@ -13,12 +13,14 @@ from napari_genrecon.widgets.layers.features import read_features, write_feature
 if TYPE_CHECKING:
     from napari import Viewer
 
+    from napari_genrecon.widgets.train.crop_source import Source
+
 __all__ = ["SCORE", "measured", "own_features", "write_scores"]
 
 SCORE, RANK = "outlier score", "outlier rank"
 
 
-def write_scores(viewer: Viewer, objects: str, label: NDArray[np.int64], scores: NDArray[Any]) -> str:
+def write_scores(viewer: Viewer, source: Source, label: NDArray[np.int64], scores: NDArray[Any]) -> str:
     """Write scores and ranks into the features of a Labels or Points layer, beside what is there.
 
     Returns
@@ -26,14 +28,16 @@ def write_scores(viewer: Viewer, objects: str, label: NDArray[np.int64], scores:
     str
         Sentence that says where they are.
     """
-    if objects not in viewer.layers:
+    layer = source.objects
+    if layer not in viewer.layers:
         return "There is no layer of objects, so the scores are in the list only."
-    layer = viewer.layers[objects]
+    if source.renumbered:
+        return f"The points of '{layer.name}' have changed since, so the scores are in the list only: rank again."
     rank = np.empty(len(scores), int)
     # The highest score has rank 1.
     rank[np.argsort(-scores)] = np.arange(1, len(scores) + 1)
     write_features(layer, label, {SCORE: scores, RANK: rank})
-    return f"Scores and ranks are in the features of '{objects}'; where a cell has no crop, they are empty."
+    return f"Scores and ranks are in the features of '{layer.name}'; where a cell has no crop, they are empty."
 
 
 def measured(crops: Dataset, labels: Any) -> dict[str, NDArray[Any]]:
@@ -67,12 +71,11 @@ def measured(crops: Dataset, labels: Any) -> dict[str, NDArray[Any]]:
     return {**found, "number": crops.label if crops.label.any() else np.arange(len(crops))}
 
 
-def own_features(viewer: Viewer, objects: str, crops: Dataset) -> dict[str, NDArray[Any]]:
+def own_features(viewer: Viewer, source: Source, crops: Dataset) -> dict[str, NDArray[Any]]:
     """Return the numeric features that the layer of the objects holds, for each crop; 0 where there are none."""
-    layer = next((found for found in viewer.layers if found.name == objects), None)
-    if layer is None:
+    if source.objects not in viewer.layers or source.renumbered:
         return {}
-    table = read_features(layer)
+    table = read_features(source.objects)
     # Colours need numbers: words and truth values are left out.
     numbers = {str(name): column for name, column in table.items() if column.dtype.kind in "iuf"}
     return {name: column.reindex(crops.label).fillna(0).to_numpy(float) for name, column in numbers.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import ComboBox, Container, FloatSlider
+from napari.layers import Labels
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QListWidget
 
@@ -183,7 +184,7 @@ class Results:
         self.odd.addItems(
             [f"{kind} {numbers[i]}:  {scores[i]:.1f}{'  odd' if scores[i] > _ODD else ''}" for i in order[:_LISTED]]
         )
-        where = write_scores(self._viewer, request.source.objects, crops.label, scores)
+        where = write_scores(self._viewer, request.source, crops.label, scores)
         self.show_controls_of(self._for)
         self.odd.setCurrentRow(0)
         n_odd = int((scores > _ODD).sum())
@@ -202,12 +203,11 @@ class Results:
         assert request.source is not None
         index = int(order[row])
         self._show_crop(request.card, crops, index, None)
-        if request.source.name in self._viewer.layers:
-            self._centre(self._viewer.layers[request.source.name], crops, index)
-        layers = self._viewer.layers
+        if request.source.layer in self._viewer.layers:
+            self._centre(request.source.layer, crops, index)
         # Points have no selected label.
-        if request.source.objects in layers and hasattr(layers[request.source.objects], "selected_label"):
-            layers[request.source.objects].selected_label = int(crops.label[index])
+        if isinstance(request.source.objects, Labels) and request.source.objects in self._viewer.layers:
+            request.source.objects.selected_label = int(crops.label[index])
 
     def _centre(self, layer: Layer, crops: Dataset, index: int) -> None:
         plane, y, x = crops.place[index].tolist()
@@ -228,7 +228,7 @@ class Results:
         # One scale for both directions, so that distances stay comparable. All crops may lie in one point.
         low, span = places.min(axis=0), max(float(np.ptp(places, axis=0).max()), 1e-9)
         scaled = ((places - low) / span * height)[:, ::-1]  # (y, x): the first component to the right
-        features = {**found.features, **own_features(self._viewer, request.source.objects, crops)}
+        features = {**found.features, **own_features(self._viewer, request.source, crops)}
         units = [str(unit) for unit in request.source.placed["units"]][-2:]
         layer = self._viewer.add_points(
             scaled, name=f"{request.card.name} map", translate=(top, right), units=units, axis_labels=("y", "x"),

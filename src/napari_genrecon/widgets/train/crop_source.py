@@ -52,8 +52,12 @@ class Source:
         Further keywords of `cut_crops`.
     name : str
         Name of the first image layer.
-    objects : str
-        Name of the first layer of objects; empty if there is none.
+    layer : napari.layers.Image
+        The first image layer.
+    objects : napari.layers.Labels, Points or None
+        The first layer of objects.
+    points : (N, D) ndarray or None
+        Places in that layer, if it is of points.
     placed : dict
         Place of the first image layer, as keywords of a layer.
     """
@@ -61,8 +65,15 @@ class Source:
     images: list[Any]
     where: dict[str, Any]
     name: str
-    objects: str
+    layer: Any
+    objects: Any
+    points: Any
     placed: dict[str, Any]
+
+    @property
+    def renumbered(self) -> bool:
+        """Whether points were added, removed or moved since: those of these numbers are others now."""
+        return self.points is not None and not np.array_equal(self.points, self.objects.data)
 
 
 class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -147,9 +158,9 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         where = {"axes": axes, **_objects(objects, layers, len(images)), **_scale(layers[0])}
         if together:
             where["channel_names"] = tuple(layer.name for layer in layers)
-        placed = place_keywords(display(layers[0]))
-        first = objects[0].name if objects else ""
-        return Source(images=images, where=where, name=layers[0].name, objects=first, placed=placed)
+        first = objects[0] if objects else None
+        points = first.data.copy() if isinstance(first, Points) else None
+        return _source(images, where, layers[0], first, points)
 
     def use(self, needs: tuple[str, ...], *, channels: bool = True) -> None:
         """Show the choices that a recipe needs, see `Recipe.needs`, and whether layers can be channels of one image."""
@@ -187,8 +198,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             where["targets"], where["target_axes"] = _as_channels(targets) if several else _separate(targets)
             if several:
                 where["target_names"] = tuple(layer.name for layer in targets)
-        placed = place_keywords(display(layers[0]))
-        return Source(images=images, where=where, name=layers[0].name, objects="", placed=placed)
+        return _source(images, where, layers[0])
 
     def pairs(self) -> list[tuple[Any, Any]]:
         """Return, for each image, its (first) layer and the layer of its objects."""
@@ -285,6 +295,15 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 def crop_options(chooser: CropChooser, values: dict[str, Any]) -> CropOptions:
     """Return the options of a form together with the chosen mode."""
     return CropOptions(**{**values, "mode": chooser.mode.value if chooser.any_crops else "grid"})
+
+
+def _source(
+    images: list[Any], where: dict[str, Any], layer: Layer, objects: Layer | None = None, points: Any = None
+) -> Source:
+    placed = place_keywords(display(layer))
+    return Source(
+        images=images, where=where, name=layer.name, layer=layer, objects=objects, points=points, placed=placed
+    )
 
 
 def _separate(layers: list[Any]) -> tuple[list[Any], list[Any]]:
