@@ -74,7 +74,7 @@ def test_constant_features_are_ignored():
     [
         (np.full(6, -1), "no object has a class: label at least two"),
         (np.array([0, 0, 0, -1, -1, -1]), "all labels are of the class 'single'"),
-        (np.array([0, 0, 1, -1, -1, -1]), "the class 'clump' has 1 labelled objects: label at least two"),
+        (np.array([0, 0, 1, -1, -1, -1]), "the class 'clump' has 1 labelled object: label at least two"),
     ],
     ids=["none", "one class", "one object"],
 )

@@ -215,7 +215,7 @@ def test_new_images_of_layers_that_were_saved_together_are_no_results(tmp_path):
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (["--labels", "labels/cell_0_mask.tif"], "1 files of labels were given for 4 images"),
+        (["--labels", "labels/cell_0_mask.tif"], "1 file of labels was given for 4 images"),
         (["--points", "images"], "there is no CSV file of points"),
         (["--validation", "0.7"], "validation must lie between 0 and 0.5"),
         (["--rotate", "400"], "rotate must lie between 0 and 180"),

@@ -201,7 +201,7 @@ def test_work_can_be_stopped_after_a_few_objects():
     ("classes", "kind", "words"),
     [
         ({1: "a", 3: "a"}, OptionError, "all labels are of the class 'a'"),
-        ({1: "a", 2: "a", 3: "b"}, OptionError, "the class 'b' has 1 labelled objects"),
+        ({1: "a", 2: "a", 3: "b"}, OptionError, "the class 'b' has 1 labelled object:"),
         ({1: "a", 77: "b"}, ImageError, r"1 label that has a class is not in image 1 \(77\), of 2"),
         ({}, OptionError, "no object has a class"),
         (None, OptionError, "give either classes of some objects to learn from, or a model"),

@@ -125,7 +125,7 @@ def test_interrupt_is_left_as_it_was_found():
     [
         (["vea", "cells.tif"], "kind must be 'vae' or 'dcgan'"),
         (["vae", "cells.tif", "--crops", "objects"], "need a labels image"),
-        (["vae", "cells.tif", "--labels", "a.tif", "b.tif"], "2 labels files were given for 1 images"),
+        (["vae", "cells.tif", "--labels", "a.tif", "b.tif"], "2 labels files were given for 1 image:"),
         (["vae", "cells.tif", "--size", "128"], "too small to hold out crops of 128 pixels"),
         (["vae", "cells.tif", "--size", "128"], "or hold out none (--held-out 0)"),
         (["vae", "nothing.tif"], "there is no file nothing.tif"),

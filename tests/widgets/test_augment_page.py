@@ -159,7 +159,7 @@ def test_folder_of_several_layers_is_split_by_layer(viewer, qtbot, tmp_path):
 
 @pytest.mark.parametrize(
     ("images", "sentence"),
-    [([], "choose an image layer first"), (["cells", "other"], "1 layers of labels are chosen for 2 images")],
+    [([], "choose an image layer first"), (["cells", "other"], "1 layer of labels is chosen for 2 images")],
 )
 def test_page_says_what_is_missing(viewer, qtbot, images, sentence):
     viewer.add_image(scene(3)[0], name="other", **SCALE)

@@ -355,7 +355,7 @@ def test_painted_objects_are_described_again(opened, qtbot):
     [
         ({}, "no object has a class: label at least two objects of each"),
         ({1: 1, 3: 1}, "all labels are of the class 'class 1'"),
-        ({1: 1, 3: 1, 2: 2}, "the class 'class 2' has 1 labelled objects"),
+        ({1: 1, 3: 1, 2: 2}, "the class 'class 2' has 1 labelled object:"),
         ({1: 7}, "there is no class 7: the list has 2"),
     ],
     ids=["none", "one class", "one object", "no such class"],

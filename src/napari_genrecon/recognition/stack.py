@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.plural import number_of
 from napari_genrecon.recognition.features import BLOCKS, Blocks
 from napari_genrecon.recognition.folds import Folds, make_folds
 from napari_genrecon.recognition.logistic import coordinates, fit_logistic, log_softmax
@@ -166,7 +167,8 @@ def check_examples(given: Ints, classes: Sequence[str]) -> None:
         raise OptionError(f"{what}: label at least two objects of each of at least two classes")
     for name, count in zip(classes, counts, strict=True):
         if count < 2:
-            raise OptionError(f"the class {name!r} has {count} labelled objects: label at least two, or remove it")
+            objects = number_of(count, "labelled object", "labelled objects")
+            raise OptionError(f"the class {name!r} has {objects}: label at least two, or remove it")
 
 
 def _centre(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

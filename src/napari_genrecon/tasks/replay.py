@@ -113,7 +113,7 @@ class PointsReplay:
 
     def __str__(self) -> str:
         said = (
-            f"made again, all {self.now} points agree"
+            f"made again, {'the point agrees' if self.now == 1 else f'all {self.now} points agree'}"
             if self.same
             else f"the points differ by up to {self.furthest:.2g}"
         )

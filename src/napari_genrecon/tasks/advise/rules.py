@@ -13,6 +13,7 @@ from typing import Any
 
 from napari_genrecon.models.card import FACTORS
 from napari_genrecon.noise.report import STRIPED, STRONG, WEAK
+from napari_genrecon.plural import number_of
 from napari_genrecon.recognition.pictures import NEEDED
 from napari_genrecon.tasks.advise.situation import Situation
 from napari_genrecon.training.data.checks import PLENTY
@@ -151,7 +152,8 @@ def _blurred(s: Situation) -> str:
 def _countable(s: Situation) -> str:
     if s.goal != "count" and not s.points:
         return ""
-    marked = f" Compare what it finds with the {s.points} points you marked." if s.points else ""
+    points = "point" if s.points == 1 else f"{s.points} points"
+    marked = f" Compare what it finds with the {points} you marked." if s.points else ""
     raw = " Take the image as it is, not a denoised one."
     return f"it finds objects against the measured noise, at a share of false ones that you choose.{marked}{raw}"
 
@@ -176,7 +178,8 @@ def _one_class(s: Situation) -> str:
     if not s.classes:
         return ""
     # Before anything is labelled, `_few_labels` says how to begin; this is about labels that do not do.
-    return f"{used} of {len(s.classes)} classes have labels: at least two classes with two labels each are needed."
+    of = f"of {len(s.classes)} classes"
+    return f"{number_of(used, f'{of} has', f'{of} have')} labels: at least two classes with two labels each are needed."
 
 
 def _few_labels(s: Situation) -> str:
@@ -189,7 +192,8 @@ def _few_labels(s: Situation) -> str:
     least = min(s.classes)
     if least >= NEEDED:
         return ""
-    return f"the smallest class has {least} labels: too few to train a network on, and fixed features need no training."
+    labels = number_of(least, "label", "labels")
+    return f"the smallest class has {labels}: too few to train a network on, and fixed features need no training."
 
 
 def _many_labels(s: Situation) -> str:
@@ -207,9 +211,11 @@ def _few_images(s: Situation) -> str:
     wanted = s.goal in ("train", "classify", "count")
     if not (s.objects or s.points) or s.images >= FEW_IMAGES or not wanted:
         return ""
-    what = f"{s.objects} labelled objects" if s.objects else f"{s.points} points"
-    several = f"{s.images} image" + ("s" if s.images > 1 else "")
-    return f"{what} in {several} are few to train a network on: turned, deformed and noisy copies make them more."
+    objects = number_of(s.objects, "labelled object", "labelled objects")
+    what = objects if s.objects else number_of(s.points, "point", "points")
+    few = "is little" if (s.objects or s.points) == 1 else "are few"
+    several = number_of(s.images, "image", "images")
+    return f"{what} in {several} {few} to train a network on: turned, deformed and noisy copies make them more."
 
 
 def _crops(s: Situation) -> int:

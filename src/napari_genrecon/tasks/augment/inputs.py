@@ -10,6 +10,7 @@ from napari_genrecon.io.folders import Found, find_images
 from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.points import read_places
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.plural import number_of
 from napari_genrecon.tasks.augment.folder import Source
 from napari_genrecon.tasks.files import finished
 
@@ -94,8 +95,9 @@ def belonging(names: Sequence[str], files: Sequence[Path], what: str, *, in_orde
         return [None] * len(names)
     if in_order:
         if len(files) != len(names):
+            given = number_of(len(files), f"file of {what} was", f"files of {what} were")
             raise OptionError(
-                f"{len(files)} files of {what} were given for {len(names)} images: give one for each, in order, or the "
+                f"{given} given for {number_of(len(names), 'image', 'images')}: give one for each, in order, or the "
                 "folder that holds them"
             )
         # Whoever names files one by one may call them anything.

@@ -94,9 +94,8 @@ def plan_batch(
     # Results beside their images would be processed again by a second run.
     kept = _without_results(found, task)
     if not kept:
-        raise OptionError(
-            f"all {len(found)} images are results of '{task}' already: name the files themselves to process them again"
-        )
+        results = "the image is a result" if len(found) == 1 else f"all {len(found)} images are results"
+        raise OptionError(f"{results} of '{task}' already: name the files themselves to process them again")
     if len(kept) < len(found):
         count = len(found) - len(kept)
         notes.append(f"left out as results of earlier runs: {count} (name one itself to process it all the same)")

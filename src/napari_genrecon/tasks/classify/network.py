@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import OptionError
+from napari_genrecon.plural import number_of
 from napari_genrecon.recognition.folds import Folds
 from napari_genrecon.recognition.logistic import log_softmax
 from napari_genrecon.recognition.objects import SIDE
@@ -49,8 +50,9 @@ def check_counts(y: Ints, classes: Sequence[str]) -> None:
     """
     for name, count in zip(classes, np.bincount(y, minlength=len(classes)), strict=True):
         if count < NEEDED:
+            objects = number_of(count, "labelled object", "labelled objects")
             raise OptionError(
-                f"the class {name!r} has {count} labelled objects, and a network needs {NEEDED} of each class: label "
+                f"the class {name!r} has {objects}, and a network needs {NEEDED} of each class: label "
                 "more of them, or leave network out"
             )
 

@@ -47,7 +47,9 @@ def image_keywords(
         Notes for the user.
     """
     if labels and len(labels) != len(paths):
-        raise OptionError(f"{len(labels)} labels files were given for {len(paths)} images: give one for each, in order")
+        given = number_of(len(labels), "labels file was", "labels files were")
+        images = number_of(len(paths), "image", "images")
+        raise OptionError(f"{given} given for {images}: give one for each, in order")
     # Without targets an image stands for its own, so that one list holds both cases.
     pairs, pairing = paired(paths, targets) if targets else ([(path, path) for path in paths], ())
     paths = [path for path, _ in pairs]

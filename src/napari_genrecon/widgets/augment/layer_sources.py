@@ -11,6 +11,7 @@ from napari.layers import Image, Labels, Points
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.plural import number_of
 from napari_genrecon.tasks.augment.folder import Source
 from napari_genrecon.tasks.files import turned
 from napari_genrecon.widgets.fit import list_of_layers
@@ -135,8 +136,9 @@ def _for_each(layers: Sequence[Any], images: Sequence[Any], what: str) -> list[A
     if not layers:
         return [None] * len(images)
     if len(layers) != len(images):
+        chosen = number_of(len(layers), f"layer of {what} is", f"layers of {what} are")
         raise OptionError(
-            f"{len(layers)} layers of {what} are chosen for {len(images)} images: choose one for each, or none"
+            f"{chosen} chosen for {number_of(len(images), 'image', 'images')}: choose one for each, or none"
         )
     return list(layers)
 

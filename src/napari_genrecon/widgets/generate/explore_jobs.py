@@ -13,6 +13,7 @@ from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models.card import ModelCard
+from napari_genrecon.plural import number_of
 from napari_genrecon.training.data.cut import cut_crops
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.widgets.generate.cell_features import measured
@@ -261,9 +262,10 @@ def _cells(request: Request) -> Dataset:
         source.images, CropOptions(size=card.size, mode=request.mode, held_out=0.0), **source.where, needed=1
     )
     if crops.channels != card.channels:
+        channels = number_of(card.channels, "channel", "channels")
         raise ImageError(
-            f"'{card.name}' was trained on {card.channels} channel(s), '{source.name}' has {crops.channels}: choose as "
-            "many layers as channels"
+            f"'{card.name}' was trained on {channels}, '{source.name}' has {crops.channels}: choose as many layers as "
+            "channels"
         )
     return crops
 

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QListWidget
 
 from napari_genrecon.io.record.provenance import make_record
 from napari_genrecon.models.card import ModelCard
+from napari_genrecon.plural import number_of
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.widgets.fit import text
 from napari_genrecon.widgets.generate.cell_features import own_features, write_scores
@@ -187,11 +188,11 @@ class Results:
         where = write_scores(self._viewer, request.source, crops.label, scores)
         self.show_controls_of(self._for)
         self.odd.setCurrentRow(0)
-        n_odd = int((scores > _ODD).sum())
+        n_odd, of = int((scores > _ODD).sum()), f"of {number_of(len(crops), 'cell', 'cells')}"
+        odd = number_of(n_odd, f"{of} is", f"{of} are")
         left_out = " ".join(f"{note[:1].upper()}{note[1:]}." for note in crops.notes)
         self._panel.say(
-            f"{n_odd} of {len(crops)} cells are odd (score above {_ODD:g}). {where} Click on a line to go to the cell. "
-            f"{left_out} {beware}",
+            f"{odd} odd (score above {_ODD:g}). {where} Click on a line to go to the cell. {left_out} {beware}",
             "bad" if beware else "good",
         )
 

@@ -12,6 +12,7 @@ from napari.layers import Image, Labels, Points
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.layers import stacked
+from napari_genrecon.plural import number_of
 from napari_genrecon.training.data.dataset import SIZES, CropOptions
 from napari_genrecon.widgets.fit import list_of_layers
 from napari_genrecon.widgets.layers.choice import LayerChoice, chosen_names
@@ -325,7 +326,8 @@ def _objects(objects: list[Any], layers: list[Any], n: int) -> dict[str, Any]:
     if len(objects) == 1 and n > 1:
         objects = objects * n
     if len(objects) != n:
-        raise OptionError(f"{len(objects)} layers of objects are chosen for {n} images: choose one for each")
+        chosen = number_of(len(objects), "layer of objects is", "layers of objects are")
+        raise OptionError(f"{chosen} chosen for {number_of(n, 'image', 'images')}: choose one for each")
     if kinds == {Labels}:
         return {"labels": [layer_data(layer) for layer in objects]}
     # There are more layers than objects where the layers are channels of one image.
