@@ -940,6 +940,25 @@ def test_status_says_when_the_mask_of_the_preview_was_painted_on(make_napari_vie
     assert note(widget).startswith("What this preview was made from has changed")
 
 
+def test_options_of_the_preview_name_a_renamed_mask_still(make_napari_viewer, noisy, qtbot):
+    viewer = make_napari_viewer()
+    viewer.add_image(noisy[0], name="cells")
+    widget = InpaintWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    qtbot.waitUntil(lambda: "Expected time" in said(widget), timeout=60_000)
+    click(widget, "Draw a mask")
+    mask = viewer.layers["cells: mask"]
+    mask.paint((40, 40), 1)
+    click(widget, "Preview")
+    wait(qtbot, widget)
+    mask.name = "scratch"
+    viewer.dims.events.current_step()  # the message is renewed when the view moves
+    wait(qtbot, widget)
+    assert note(widget).startswith("Preview: left of the line before")
+    mask.paint((60, 60), 1)
+    assert note(widget).startswith("What this preview was made from has changed")
+
+
 def test_status_names_the_image_of_the_preview_where_another_is_chosen(opened, qtbot, noisy):
     viewer, widget, _ = opened
     viewer.add_image(noisy[::-1], name="other", **PLACED)

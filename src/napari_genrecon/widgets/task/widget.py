@@ -354,9 +354,12 @@ class TaskWidget(TaskControls):
         self._jobs.begin(lambda: preview_steps(self._task, taken, options, region), made, title=title)
 
     def _asked(self) -> dict[str, Any] | None:
-        """Return the options as they are in the form; None where they are impossible."""
+        """Return the options in the form, with layers and not their names, which may change; None if impossible."""
+        layers = {layer.name: layer for layer in self._viewer.layers}
         try:
-            return {**self._form.plain_values(), **self._form.array_sources()}
+            given = self._form.array_sources().items()
+            sources = {name: layers.get(one, one) if isinstance(one, str) else one for name, one in given}
+            return {**self._form.plain_values(), **sources}
         except (GenReconError, ValueError):
             return None
 
