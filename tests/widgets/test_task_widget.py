@@ -1086,14 +1086,17 @@ def test_preview_asks_for_planes_and_hides_while_they_are_not_shown(opened, qtbo
     click(widget, "Preview")
     wait(qtbot, widget)
     preview, shown = viewer.layers["cells preview"], note(widget)
-    for setting, other, planes in (("ndisplay", 3, 2), ("order", (1, 0, 2), (0, 1, 2))):
-        setattr(viewer.dims, setting, other)
+    dims, grid = viewer.dims, viewer.canvas.grid
+    for of, setting, other, planes in (
+        (dims, "ndisplay", 3, 2), (dims, "order", (1, 0, 2), (0, 1, 2)), (grid, "enabled", True, False)
+    ):  # fmt: skip
+        setattr(of, setting, other)
         assert PLANES_ONLY in texts(widget)
         assert not preview.visible
         click(widget, "Preview")
         assert not widget.busy
         assert PLANES_ONLY in texts(widget)
-        setattr(viewer.dims, setting, planes)
+        setattr(of, setting, planes)
         assert shown in texts(widget)
         assert preview.visible
     viewer.dims.order = (0, 2, 1)  # the same planes, mirrored

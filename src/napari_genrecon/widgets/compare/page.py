@@ -52,7 +52,10 @@ _COLOURS = {
     "difference": "green is more than before, magenta is less",
     "residual": "green was taken away, magenta was added; without structure, it was noise",
 }
-_PLANES = "Two images are compared in 2D, y by x: go back to that view with the buttons below the list of layers."
+_PLANES = (
+    "Two images are compared in 2D, y by x, without the grid: go back to that view with the buttons below the list of "
+    "layers."
+)
 _ELSEWHERE = "One of the two images has no pixels on this plane."
 
 
@@ -143,7 +146,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         layers.inserted.connect(self._listen)
         for layer in self._viewer.layers:
             self._listen_to(layer)
-        for event in (dims.current_step, dims.order, dims.ndisplay):
+        for event in (dims.current_step, dims.order, dims.ndisplay, self._viewer.canvas.grid.events.enabled):
             event.connect(self._refresh)
         camera = self._viewer.scene.camera.events
         for event in (camera.center, camera.zoom):

@@ -54,8 +54,8 @@ class SplitLayer:
         self._sides: NDArray[np.bool_] | None = None  # which pixels are those of `before`
         self.view = VIEWS[0]
         viewer.layers.events.removed.connect(self._forget)
-        for event in (viewer.dims.events.ndisplay, viewer.dims.events.order):
-            event.connect(self._hide_among_volumes)
+        for event in (viewer.dims.events.ndisplay, viewer.dims.events.order, viewer.canvas.grid.events.enabled):
+            event.connect(self._hide_elsewhere)
         self._camera = viewer.scene.camera
         for event in (self._camera.events.center, self._camera.events.zoom):
             event.connect(self._camera_moved)
@@ -114,7 +114,7 @@ class SplitLayer:
         with keeping_active(self._viewer):
             self.layer = self._viewer.add_image(pixels, **keywords, **look, metadata={_MARK: True, NO_IMAGE: True})
         self._follow()
-        self._hide_among_volumes()
+        self._hide_elsewhere()
 
     # Line -----------------------------------------------------------------------------------------------------------
 
@@ -177,8 +177,8 @@ class SplitLayer:
             # After the loop, which has set the limits of the source as they are.
             self.layer.contrast_limits = within(self._source.contrast_limits, self._limits)
 
-    def _hide_among_volumes(self, _event: object = None) -> None:
-        """Hide the layer in 3D, where a plane would cover what is behind it."""
+    def _hide_elsewhere(self, _event: object = None) -> None:
+        """Hide the layer in 3D, where a plane would cover what is behind it, and in a grid, where it covers nothing."""
         if self.layer is not None:
             self.layer.visible = shows_planes(self._viewer)
         self._show_line()

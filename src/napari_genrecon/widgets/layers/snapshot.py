@@ -210,9 +210,13 @@ def placed_as(placed: dict[str, Any], kept: tuple[int, ...]) -> dict[str, Any]:
 
 
 def shows_planes(viewer: Viewer) -> bool:
-    """Return whether planes of the last two dimensions are on screen, in 2D: those that tasks work on."""
+    """Return whether planes of the last two dimensions are on screen, in 2D: those that tasks work on.
+
+    In a grid every layer has a place of its own, and none lies on another.
+    """
     dims = viewer.dims
-    return dims.ndisplay == 2 and sorted(dims.displayed) == [dims.ndim - 2, dims.ndim - 1]
+    flat = dims.ndisplay == 2 and sorted(dims.displayed) == [dims.ndim - 2, dims.ndim - 1]
+    return flat and not viewer.canvas.grid.enabled
 
 
 def visible_region(viewer: Viewer, layer: Layer) -> tuple[slice, ...]:

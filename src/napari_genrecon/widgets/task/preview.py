@@ -26,8 +26,8 @@ _PART = "It covers a part of the view: press Preview to see the rest."
 _OTHER_OPTIONS = "The options have changed since this preview: press Preview to see what they make."
 _OTHER_PIXELS = "What this preview was made from has changed since: press Preview to see it as it is now."
 PLANES_ONLY = (
-    "A preview is of one plane, y by x, and is seen in 2D: go back to that view with the buttons below the list of "
-    "layers, then press Preview."
+    "A preview is of one plane, y by x, and is seen in 2D, without the grid: go back to that view with the buttons "
+    "below the list of layers, then press Preview."
 )
 
 

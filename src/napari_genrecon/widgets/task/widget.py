@@ -145,7 +145,8 @@ class TaskWidget(TaskControls):
         self._preview.changed.connect(self._start_preview)
         self._view.changed.connect(self._preview_layer.set_view)
         dims = self._viewer.dims.events
-        for event in (self._view.changed, dims.current_step, dims.ndisplay, dims.order):
+        grid = self._viewer.canvas.grid.events.enabled
+        for event in (self._view.changed, dims.current_step, dims.ndisplay, dims.order, grid):
             event.connect(self._judge_again)
         camera = self._viewer.scene.camera.events
         for event in (camera.center, camera.zoom):
