@@ -52,6 +52,13 @@ def test_result_says_at_opening_what_was_done_to_it(tmp_path, qtbot, said, endin
     assert RECORD.items() <= meta["metadata"]["genrecon"].items()
 
 
+def test_result_of_several_steps_names_the_file_of_the_first(tmp_path, qtbot, said):
+    path = write(tmp_path / "cells.ome.tif", record={**RECORD, "nature": "upscaled", "input": {"record": RECORD}})
+    files.get_reader(path)(path)
+    qtbot.waitUntil(lambda: bool(said))
+    assert "'cells' was made from raw.tif by" in said[0]
+
+
 def test_synthetic_image_says_so_first(tmp_path, qtbot, said):
     path = write(tmp_path / "cells.ome.tif", record={**RECORD, "nature": "synthetic"})
     files.get_reader(path)(path)
