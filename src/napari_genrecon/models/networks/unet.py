@@ -93,7 +93,7 @@ class DenoiseUNet(nn.Module):
         tuple of (B, 48, H'/2, W'/2), (B, 96, H'/4, W'/4) and (B, 192, H'/8, W'/8) Tensor
             H' and W' are H and W, raised to multiples of 8.
         """
-        return self._encoded(self._inputs(y, sigma, rho), nullcontext())
+        return self._encoded(self._inputs(y, sigma, rho))
 
     def _inputs(self, y: Tensor, sigma: Tensor, rho: Tensor) -> Tensor:
         padded = pad_to_stride(y, STRIDE)  # (B, 1, H', W'), multiples of 8
@@ -103,28 +103,25 @@ class DenoiseUNet(nn.Module):
         planes = planes.expand(-1, -1, *padded.shape[-2:])  # (B, 3, H', W')
         return F.pixel_unshuffle(torch.cat([padded, planes.to(y.dtype)], dim=1), 2)  # (B, 16, H'/2, W'/2)
 
-    def _encoded(self, x: Tensor, fine: AbstractContextManager[object]) -> tuple[Tensor, Tensor, Tensor]:
+    def _encoded(self, x: Tensor, *, coarse: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         with _float32(x):  # bfloat16 would round the image itself
             x = self.head(x)
-        with fine:
+        with _float32(x, coarse):
             x0 = self.enc[0](x)  # (B, 48, h, w)
         x1 = self.enc[1](self.down[0](x0))  # (B, 96, h/2, w/2)
         return x0, x1, self.mid(self.down[1](x1))  # (B, 192, h/4, w/4)
 
     def _noise(self, x: Tensor, *, coarse: bool = False) -> Tensor:
-        def fine() -> AbstractContextManager[object]:
-            return _float32(x) if coarse else nullcontext()
-
-        x0, x1, x2 = self._encoded(x, fine())
+        x0, x1, x2 = self._encoded(x, coarse=coarse)
         x1 = self.dec[1](self.up[1](x2).add_(x1))
-        with fine():
+        with _float32(x, coarse):
             x0 = self.dec[0](self.up[0](x1.to(x0.dtype)).add_(x0))
             noise: Tensor = self.tail(x0)  # (B, 4, h, w)
         return noise
 
 
-def _float32(x: Tensor) -> AbstractContextManager[object]:
-    return torch.autocast(x.device.type, enabled=False)
+def _float32(x: Tensor, wanted: bool = True) -> AbstractContextManager[object]:
+    return torch.autocast(x.device.type, enabled=False) if wanted else nullcontext()
 
 
 class GrainUNet(DenoiseUNet):
