@@ -93,12 +93,14 @@ class Axes:
         """Return one integer per dimension: `y` for Y, `x` for X, and `other` elsewhere."""
         return tuple({"Y": y, "X": x}.get(letter, other) for letter in self.letters)
 
-    def numbered(self) -> Axes:
-        """Return these axes behind a dimension that counts several results, with the first letter that is free.
+    def numbered(self, n: int) -> Axes:
+        """Return these axes behind a dimension that counts `n` results, with the first letter that is free.
 
-        >>> Axes("TCZYX").numbered().letters
-        'QTCZYX'
+        >>> Axes("TCZYX").numbered(2).letters, Axes("TCZYX").numbered(1).letters
+        ('QTCZYX', 'TCZYX')
         """
+        if n == 1:
+            return self
         letter = next(letter for letter in _NUMBER_LETTERS if letter not in self.letters)
         return Axes(letter + self.letters, self.assumed)
 

@@ -110,7 +110,7 @@ class Task:
 
     def out_axes(self, axes: Axes, options: Any) -> Axes:
         """Return the axes of the result of an image, as far as they follow from its axes and these options."""
-        return axes.numbered() if self.several and getattr(options, self.several) > 1 else axes
+        return axes.numbered(getattr(options, self.several)) if self.several else axes
 
     def cards(self) -> list[ModelCard]:
         """Return the cards of the models that it can use; those of others serve the task on their card only."""

@@ -71,16 +71,12 @@ class InpaintPlan:
     @property
     def out_axes(self) -> Axes:
         """Axes of the result, with a first dimension for the samples if there are several."""
-        return _out_axes(self.common.axes, len(self.kernels))
+        return self.common.axes.numbered(len(self.kernels))
 
     @property
     def counts(self) -> bool:
         """Whether filled pixels that do not fit into the dtype are counted; see `_working`."""
         return self.kernels[0].dtype.kind == "f"
-
-
-def _out_axes(axes: Axes, samples: int) -> Axes:
-    return axes if samples == 1 else axes.numbered()
 
 
 def _facts(kernel: InpaintPlanes, method: str, options: InpaintOptions) -> dict[str, Any]:
@@ -91,7 +87,7 @@ def _facts(kernel: InpaintPlanes, method: str, options: InpaintOptions) -> dict[
     return {
         "method": method,
         "mask": {"filled": int(np.count_nonzero(part)), "planes": len(kernel.neighbours)},
-        "axes": {"letters": _out_axes(kernel.axes, options.n).letters},
+        "axes": {"letters": kernel.axes.numbered(options.n).letters},
         # Without a float to work in, clipped pixels are not counted: None says so in the record.
         "output": {} if kernel.dtype.kind == "f" else {"clipped": None, "nan": None},
         "steps": [None if recipe is None else _recipe_facts(recipe) for recipe in recipes],
