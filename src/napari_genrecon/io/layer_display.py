@@ -16,8 +16,8 @@ from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.io.image_file import ImageMeta
 
 __all__ = [
-    "LIMITS", "channel_display", "colormaps", "further_affine", "limits", "placed", "saved_limits", "with_more",
-    "without", "without_deep_colours",
+    "LIMITS", "channel_display", "colormaps", "further_affine", "is_of_napari", "limits", "placed", "saved_limits",
+    "with_more", "without", "without_deep_colours",
 ]  # fmt: skip
 
 LIMITS = "channel_limits"
@@ -62,6 +62,11 @@ def placed(about: ImageMeta) -> dict[str, Any]:
         "units": [about.units[i] for i in shown],
         "axis_labels": [about.axes.letters[i].lower() for i in shown],
     }
+
+
+def is_of_napari(layer: Mapping[str, Any] | None) -> bool:
+    """Return whether the settings in a file are those of layers that napari saved, and not of a result alone."""
+    return bool({"name", "layers"} & set(layer or {}))
 
 
 def further_affine(about: ImageMeta) -> NDArray[np.float64] | None:

@@ -22,6 +22,7 @@ from napari_genrecon.io.layer_display import (
     channel_display,
     colormaps,
     further_affine,
+    is_of_napari,
     limits,
     placed,
     with_more,
@@ -79,9 +80,9 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     """Return an opened image as napari layers: as saved if it comes from napari, else one layer per channel."""
     display = image.about.layer
     data, about = _as_saved(image)
-    further = further_affine(about) if about.layer and not {"name", "layers"} & set(about.layer) else None
+    further = further_affine(about) if about.layer and not is_of_napari(about.layer) else None
     # An image that was saved from napari had its colours shown before: it comes back as it was.
-    if not {"name", "layers"} & set(display or {}):
+    if not is_of_napari(display):
         about = without_deep_colours(about, image.data.dtype, image.data.shape[-1])
     name = image.name + (f" (unfinished: {image.unfinished})" if image.unfinished else "")
     common: dict[str, Any] = {**placed(about), "metadata": {}, "rgb": about.axes.rgb}

@@ -19,7 +19,7 @@ from napari_genrecon.engine.lazy import as_transposable
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
-from napari_genrecon.io.layer_display import LIMITS
+from napari_genrecon.io.layer_display import LIMITS, is_of_napari
 from napari_genrecon.io.levels import TILE, halved, level_shapes
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.record.provenance import Stored, combined, counted, digest_pixels, sealed
@@ -130,7 +130,7 @@ def _layer(about: ImageMeta) -> dict[str, Any] | None:
     # The letters before the transposition, so that the layer comes back in its own order.
     layer = None if layer is None else {**layer, "axes": letters}
     # OME-XML has no display limits. Those of a layer that is saved are among its settings.
-    if about.channel_limits and not {"name", "layers"} & set(layer or {}):
+    if about.channel_limits and not is_of_napari(layer):
         layer = {**(layer or {}), LIMITS: [list(pair) for pair in about.channel_limits]}
     return layer
 
