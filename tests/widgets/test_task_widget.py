@@ -921,8 +921,9 @@ def test_status_says_when_the_image_of_the_preview_was_replaced(opened, qtbot):
     assert note(widget).startswith("Preview: left of the line before")
 
 
-@pytest.mark.parametrize("when", ["meanwhile", "after it"])
-def test_status_says_when_the_mask_of_the_preview_was_painted_on(make_napari_viewer, noisy, qtbot, when):
+@pytest.fixture
+def preview_of_mask(make_napari_viewer, noisy, qtbot):
+    """A viewer, Inpaint and a mask of one stroke, whose preview has begun."""
     viewer = make_napari_viewer()
     viewer.add_image(noisy[0], name="cells")
     widget = InpaintWidget(viewer)
@@ -932,6 +933,12 @@ def test_status_says_when_the_mask_of_the_preview_was_painted_on(make_napari_vie
     mask = viewer.layers["cells: mask"]
     mask.paint((40, 40), 1)
     click(widget, "Preview")
+    return viewer, widget, mask
+
+
+@pytest.mark.parametrize("when", ["meanwhile", "after it"])
+def test_status_says_when_the_mask_of_the_preview_was_painted_on(preview_of_mask, qtbot, when):
+    _, widget, mask = preview_of_mask
     if when == "after it":
         wait(qtbot, widget)
         assert note(widget).startswith("Preview: left of the line before")
@@ -940,16 +947,8 @@ def test_status_says_when_the_mask_of_the_preview_was_painted_on(make_napari_vie
     assert note(widget).startswith("What this preview was made from has changed")
 
 
-def test_options_of_the_preview_name_a_renamed_mask_still(make_napari_viewer, noisy, qtbot):
-    viewer = make_napari_viewer()
-    viewer.add_image(noisy[0], name="cells")
-    widget = InpaintWidget(viewer)
-    viewer.window.add_dock_widget(widget)
-    qtbot.waitUntil(lambda: "Expected time" in said(widget), timeout=60_000)
-    click(widget, "Draw a mask")
-    mask = viewer.layers["cells: mask"]
-    mask.paint((40, 40), 1)
-    click(widget, "Preview")
+def test_options_of_the_preview_name_a_renamed_mask_still(preview_of_mask, qtbot):
+    viewer, widget, mask = preview_of_mask
     wait(qtbot, widget)
     mask.name = "scratch"
     viewer.dims.events.current_step()  # the message is renewed when the view moves

@@ -378,11 +378,8 @@ class TaskWidget(TaskControls):
 
     def _edits_of(self, source: Any) -> int:
         """Return how often an image was edited, together with the layers in the options."""
-        try:
-            named = list(self._form.array_sources().values())
-        except GenReconError:
-            named = []
-        return sum(n for layer, n in self._edits.items() if layer is source or layer.name in named)
+        used = [source, *(self._asked() or {}).values()]
+        return sum(n for layer, n in self._edits.items() if any(layer is each for each in used))
 
     def _view_moved(self, _event: object = None) -> None:
         if not self._gone and self._preview_layer.there:
