@@ -171,21 +171,16 @@ def _psf(parsed: argparse.Namespace) -> int:
 
 
 def _methods(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.io.points import ENDING as POINTS
-    from napari_genrecon.io.reader import open_image
-    from napari_genrecon.io.record.check import record_at, record_of, records_of_layers
+    from napari_genrecon.io.record.check import records_at
     from napari_genrecon.io.record.methods import methods_text
     from napari_genrecon.tasks import defaults_of
     from napari_genrecon.training import cited
 
     def describe(path: Path) -> str:
-        image = None if path.suffix.lower() == POINTS else open_image(path)
-        if image is not None and image.record is None and (layers := records_of_layers(image)):
-            if parsed.json:
-                return json.dumps(layers, indent=1)
-            return "\n".join(f"{name}: {methods_text(each, defaults_of, cited)}" for name, each in layers.items())
-        # From the sidecar where a file of points, or one that another program saved, holds none.
-        record = record_at(path) if image is None else record_of(image)
-        return json.dumps(record, indent=1) if parsed.json else methods_text(record, defaults_of, cited)
+        records = records_at(path)
+        if parsed.json:
+            return json.dumps(records.get(None, records), indent=1)
+        texts = {name: methods_text(record, defaults_of, cited) for name, record in records.items()}
+        return "\n".join(text if name is None else f"{name}: {text}" for name, text in texts.items())
 
     return FAILED if process_each(parsed.inputs, describe, debug=parsed.debug) else 0

@@ -22,7 +22,7 @@ from napari_genrecon.io.record.sidecar import read_sidecar, sidecar_of
 from napari_genrecon.io.tiff.ome import note_in, ome_of
 from napari_genrecon.io.zarr.places import is_zarr
 
-__all__ = ["choice_text", "find_record", "origin_text", "record_at", "record_of", "records_of_layers", "verify"]
+__all__ = ["choice_text", "find_record", "origin_text", "record_at", "record_of", "records_at", "verify"]
 
 Region = tuple[slice, ...]
 
@@ -78,7 +78,7 @@ def record_of(image: ImageFile) -> dict[str, Any]:
     """
     # Some programs drop metadata that they do not know when they save a file.
     record = image.record or read_sidecar(image.path)
-    if record is None and (layers := records_of_layers(image)):
+    if record is None and (layers := _records_of_layers(image)):
         raise ImageError(
             f"{image.path} holds layers that were saved together, with a record each ({', '.join(layers)}), and none "
             "for all: open it in napari and save each layer as a file of its own"
@@ -88,7 +88,7 @@ def record_of(image: ImageFile) -> dict[str, Any]:
     return record
 
 
-def records_of_layers(image: ImageFile) -> dict[str, dict[str, Any]]:
+def _records_of_layers(image: ImageFile) -> dict[str, dict[str, Any]]:
     """Return the records, by the name of the layer, of layers that were saved together as one file."""
     layers = (image.about.layer or {}).get("layers", [])
     return {str(layer.get("name")): layer[LAYER_RECORD] for layer in layers if LAYER_RECORD in layer}
@@ -108,6 +108,22 @@ def record_at(path: str | Path) -> dict[str, Any]:
     if record is None:
         raise ImageError(f"there is no {sidecar_of(Path(path)).name} beside {path}, which holds the record of points")
     return record
+
+
+def records_at(path: Path) -> dict[Any, dict[str, Any]]:
+    """Return the records of layers that were saved together, by their names; of other results the one, by None.
+
+    Raises
+    ------
+    ImageError
+        If there is none.
+    """
+    if path.suffix.lower() == POINTS:
+        return {None: record_at(path)}
+    image = open_image(path)
+    if image.record is None and (layers := _records_of_layers(image)):
+        return layers
+    return {None: record_of(image)}
 
 
 def find_record(path: Path) -> dict[str, Any] | None:
