@@ -50,7 +50,8 @@ def resolve_precision(asked: str, card: ModelCard, device: str) -> str:
 def format_of(card: ModelCard, image: ArrayLike, sigma: ArrayLike) -> Format:
     """Return the fastest format that the card allows for the contrast of an image with noise of this s.d."""
     # The worst pixel decides: the largest contrast with the least noise.
-    contrast, least = float(np.max(np.abs(image))), float(np.min(sigma))
+    # Not the maximum of absolute values: these would be an array of their own.
+    contrast, least = max(float(np.max(image)), -float(np.min(image))), float(np.min(sigma))
     if contrast <= card.bfloat16 * least:
         return "bfloat16"
     return "coarse" if contrast <= card.bfloat16_coarse * least else "float32"

@@ -110,6 +110,7 @@ MODELS: tuple[ModelCard, ...] = (
         sha256="1d24583bd065bed63ca9a78cc5b878503e92dce46f441c6f7097d81dd643b674",
         halo=PerAxis.planes(16, 0),
         stride=PerAxis.planes(2, 1),
+        bfloat16=30.0,
         bytes_per_pixel=500,
         work=0.02,
         summary="How much neighbouring frames of a movie still hold, pixel by pixel; 'denoise' uses it; trained on "

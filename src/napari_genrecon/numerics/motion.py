@@ -141,8 +141,8 @@ def _whole_shift(first: Plane, second: Plane) -> Motion:
 
 def _refined(first: Plane, second: Plane, motion: Motion, limit: float, *, shift: bool) -> Motion:
     """Refine a motion by least squares over the pixels that follow it; `STILL` where that leads nowhere."""
+    moved = _shifted(first, motion)
     for round_ in range(_ROUNDS):
-        moved = _shifted(first, motion)
         rest = _inner(second - (motion.gain * moved + motion.offset))
         # Before the first step all pixels differ, and none counts as an outlier.
         known = np.abs(rest) < limit if round_ else np.ones(rest.shape, bool)

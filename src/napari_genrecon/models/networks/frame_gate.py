@@ -71,34 +71,36 @@ class FrameGate(nn.Module):
         memory = F.pixel_unshuffle(padded[:, 5:], 2)  # (B, 24, H'/2, W'/2)
         raw, spread = (frame - fused) / torch.sqrt(1 + variance), _spread(rho, (*_BOXES, _ENERGY))
         means = _means(raw, spread)
-        rule = _unchanged(raw, means, (clean - mean).abs(), spread)
-        features = torch.cat([0.3 * means.clamp(max=_CLIP), _features(clean - mean, variance, mean)], dim=1)
+        shown = (clean - mean).abs()
+        rule = _unchanged(raw, means, shown, spread)
+        differences = (0.3 * each.clamp(max=_CLIP) for each in (means, 2 * shown))
+        features = torch.cat([*differences, variance, 0.05 * mean], dim=1)
         learned, memory = self._recur(features, memory)
         keep = torch.sigmoid(rule + learned)
         weight = keep / (keep + variance)  # the past counts keep / variance, the frame 1
         fused = weight * fused + (1 - weight) * frame
         variance = weight.square() * variance + (1 - weight).square()
         state = [fused, variance.clamp(min=LEAST_VARIANCE), weight * mean + (1 - weight) * clean]
-        return torch.cat([*state, F.pixel_shuffle(memory, 2), weight], dim=1)[..., :height, :width]
+        b, _, h, w = memory.shape
+        # `F.pixel_shuffle` by 2, in the order of planes whatever that of the memory is: four times as fast.
+        memory = memory.view(b, -1, 2, 2, h, w).permute(0, 1, 4, 2, 5, 3).reshape(b, -1, 2 * h, 2 * w)
+        return torch.cat([*state, memory.to(fused.dtype), weight], dim=1)[..., :height, :width]
 
     def _recur(self, features: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return what to add to the rule (B, 1, H, W), and the next memory."""
-        x = F.relu(self.head(F.pixel_unshuffle(features, 2)))  # (B, 24, h, w)
-        x = F.relu(self.body(x))
-        update, reset = torch.sigmoid(self.gates(torch.cat([x, memory], dim=1))).chunk(2, dim=1)
-        candidate = torch.tanh(self.candidate(torch.cat([x, reset * memory], dim=1)))
-        memory = (1 - update) * memory + update * candidate
-        return F.pixel_shuffle(self.tail(memory), 2), memory
+        x = F.relu(self.head(F.pixel_unshuffle(features, 2)), inplace=True)  # (B, 24, h, w)
+        x = F.relu(self.body(x), inplace=True)
+        # In the order of memory and the format (bfloat16 under autocast) of `x`: mixed ones take twice the time.
+        memory = torch.empty_like(x).copy_(memory)
+        update, reset = self.gates(torch.cat([x, memory], dim=1)).sigmoid_().chunk(2, dim=1)
+        candidate = self.candidate(torch.cat([x, reset * memory], dim=1)).tanh_()
+        memory = memory + update * (candidate - memory)
+        return F.pixel_shuffle(self.tail(memory), 2).to(features.dtype), memory
 
 
 def _means(raw: Tensor, spread: Tensor) -> Tensor:
     """Return the absolute local means (B, 3, H, W) of the differences, in their s.d. without any change."""
     return torch.cat([_box(raw, side) / spread[:, i, None, None, None] for i, side in enumerate(_BOXES)], dim=1).abs()
-
-
-def _features(clean: Tensor, variance: Tensor, mean: Tensor) -> Tensor:
-    """Return (B, 3, H, W): the difference of the denoised frames, and what is known beside it."""
-    return torch.cat([0.3 * (2 * clean.abs()).clamp(max=_CLIP), variance, 0.05 * mean], dim=1)
 
 
 def _unchanged(raw: Tensor, means: Tensor, clean: Tensor, spread: Tensor) -> Tensor:
@@ -110,11 +112,20 @@ def _unchanged(raw: Tensor, means: Tensor, clean: Tensor, spread: Tensor) -> Ten
 
 
 def _box(image: Tensor, side: int) -> Tensor:
-    """Return the local means of (B, 1, H, W) over squares, the edge repeated."""
+    """Return the local means of (B, 1, H, W) over squares of an odd side, the edge repeated.
+
+    As sums of shifted images, which takes a sixth of the time of `avg_pool2d`.
+    """
     if side == 1:
         return image
-    reach = side // 2
-    return F.avg_pool2d(F.pad(image, (reach,) * 4, mode="replicate"), side, 1)
+    means = F.pad(image, (side // 2,) * 4, mode="replicate")
+    for dim in (2, 3):
+        length = image.shape[dim]
+        total = means.narrow(dim, 0, length).clone()
+        for start in range(1, side):
+            total += means.narrow(dim, start, length)
+        means = total
+    return means / side**2
 
 
 def _spread(rho: Tensor, sides: tuple[int, ...]) -> Tensor:

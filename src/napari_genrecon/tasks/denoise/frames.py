@@ -204,7 +204,9 @@ class _Gate:
     """The network that fuses frames, and its state: its own nine planes, and the mean of the squares."""
 
     def __init__(self, kernel: DenoiseFrames, frames: Sequence[_Frame], channel: Channel) -> None:
-        self._run, self._rho = load_network(kernel.gate, kernel.planes.device), channel.near
+        planes = kernel.planes
+        self._run = load_network(kernel.gate, planes.device, precision=planes.precision)
+        self._rho = channel.near
         self._frames = frames
         self._state: NDArray[np.float32] = np.empty(0, np.float32)
         self._surprises: NDArray[np.float32] = self._state
@@ -221,11 +223,12 @@ class _Gate:
         surprises = np.stack([moved(plane, motion) for plane in self._surprises])
         # The network knows noise of s.d. 1 only. It averages, so that its answer scales as what it is given.
         grey = [frame / spread, clean / spread, before[0] / spread, before[1], before[2] / spread]
-        fused = self._run(np.concatenate([grey, before[3:_STATE]])[None], self._rho)[0]
+        fused = self._run(np.concatenate([grey, before[3:_STATE]])[None], self._rho, noise=1.0)[0]
         fused[[0, 2]] *= spread
         share = fused[_STATE]
-        means = [] if squares is None else [share * before[_STATE] + (1 - share) * squares]
-        self._state = np.concatenate([fused[:_STATE], *[mean[None] for mean in means]])
+        self._state = fused[:_STATE]
+        if squares is not None:
+            self._state = np.concatenate([self._state, [share * before[_STATE] + (1 - share) * squares]])
         # A frame counts as far as the gate keeps what was before it: what the gate has seen needs no other measure.
         here = np.stack([surprise(frame, before[0], before[1], self._rho, spread), np.ones_like(frame)])
         counted = share * (1 + before[1]) * (surprises + here)
