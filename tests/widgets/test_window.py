@@ -72,6 +72,20 @@ def test_second_result_of_a_channel_replaces_the_first_on_screen():
     assert [layer.name for layer in viewer.layers if layer.visible] == ["c0 denoise 0.5", "c1", "c2"]
 
 
+def test_channels_that_are_linked_to_the_source_stay_seen_and_linked_in_all_else():
+    viewer = composite()
+    red, green, blue = viewer.layers
+    viewer.layers.link_layers([red, green, blue])
+    result = add_result(viewer, "denoise", green, strength=0.5)
+    assert [layer.visible for layer in (red, green, result, blue)] == [True, False, True, True]
+    red.visible = False
+    assert [layer.visible for layer in (red, green, blue)] == [False, False, False]
+    red.visible = True
+    assert [layer.visible for layer in (red, green, blue)] == [True, False, True]
+    red.gamma = 0.5
+    assert green.gamma == 0.5
+
+
 def test_image_that_only_lies_beside_a_composite_stays_seen(image):
     viewer = composite()
     single = viewer.add_image(image, name="single", translate=(0, 500))

@@ -70,6 +70,8 @@ class Place:
         if self.index is not None:
             viewer.layers.move(viewer.layers.index(added), self.index)
         for layer in self.hidden:
+            # Layers that are linked in napari would be hidden with it, such as the other channels.
+            viewer.layers.unlink_layers([layer], ["visible"])
             layer.visible = False
 
 
