@@ -947,6 +947,18 @@ def test_status_says_when_the_mask_of_the_preview_was_painted_on(preview_of_mask
     assert note(widget).startswith("What this preview was made from has changed")
 
 
+def test_status_follows_an_undo_and_a_redo_in_the_mask_of_the_preview(preview_of_mask, qtbot):
+    _, widget, mask = preview_of_mask
+    wait(qtbot, widget)
+    mask.undo()
+    assert note(widget).startswith("What this preview was made from has changed")
+    mask.redo()
+    assert note(widget).startswith("Preview: left of the line before")
+    mask.undo()
+    mask.paint((20, 20), 1)  # as many strokes as before
+    assert note(widget).startswith("What this preview was made from has changed")
+
+
 def test_options_of_the_preview_name_a_renamed_mask_still(preview_of_mask, qtbot):
     viewer, widget, mask = preview_of_mask
     wait(qtbot, widget)

@@ -45,15 +45,15 @@ class _Shown:
         Layer that the preview is of.
     options : object
         Options that it was made with.
-    edits : int
-        Number of times that what it was made from had been edited.
+    edits : object
+        How often what it was made from had been edited.
     """
 
     region: tuple[slice, ...]
     name: str
     source: Any
     options: Any
-    edits: int
+    edits: object
 
 
 class Preview:
@@ -93,7 +93,7 @@ class Preview:
         factors: tuple[int, ...],
         source: Image,
         options: Any,
-        edits: int,
+        edits: object,
         limits: tuple[float, float],
     ) -> None:
         """Show the result for a region of the source.
@@ -116,8 +116,8 @@ class Preview:
             Layer whose contrast the preview follows.
         options : object
             Options that it was made with.
-        edits : int
-            Number of times that the source, and layers in the options, were edited before.
+        edits : object
+            How often the source, and layers in the options, were edited before.
         limits : (float, float)
             Grey values of the result beyond which contrast says nothing, see `Result`.
         """
@@ -141,13 +141,13 @@ class Preview:
         pairs = zip(self._shown.region, region, strict=True)  # the slices of RGB have no ends
         return all(there.start <= seen.start and seen.stop <= there.stop for there, seen in pairs if seen.stop)
 
-    def is_of(self, source: Image, options: Any, edits: int) -> bool:
+    def is_of(self, source: Image, options: Any, edits: object) -> bool:
         """Return whether the preview is of this layer, by these options, and of the plane on screen."""
         shown = self._shown
         same = shown is not None and shown.source is source and (shown.options, shown.edits) == (options, edits)
         return same and self._on_screen()
 
-    def words(self, chosen: Sequence[Any], options: Any, edits: int) -> str:
+    def words(self, chosen: Sequence[Any], options: Any, edits: object) -> str:
         """Describe what is on screen: the preview by these options, of which of the chosen layers, or why not."""
         if not shows_planes(self._viewer):
             return PLANES_ONLY

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog
@@ -59,7 +59,6 @@ from napari_genrecon.widgets.words import MODEL_FILES
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from napari.layers import Layer
 
     from napari_genrecon.widgets.task.fields import TaskFields
 
@@ -213,6 +212,7 @@ class TaskWidget(TaskControls):
             layer.events.data.connect(self._edited)
             if isinstance(layer, Labels):
                 layer.events.paint.connect(self._edited)
+                layer.events.set_data.connect(self._judge_again)  # of an undo, napari tells no more
         if not self._chosen():
             self._ask_for_layer()
 
@@ -376,10 +376,11 @@ class TaskWidget(TaskControls):
         self._edits[event.source] = self._edits.get(event.source, 0) + 1
         self._judge_preview()
 
-    def _edits_of(self, source: Any) -> int:
-        """Return how often an image was edited, together with the layers in the options."""
+    def _edits_of(self, source: Any) -> list[tuple[int, int]]:
+        """Return how often an image and the layers in the options were edited, and how many edits can be undone."""
         used = [source, *(self._asked() or {}).values()]
-        return sum(n for layer, n in self._edits.items() if any(layer is each for each in used))
+        layers = [each for each in used if isinstance(each, Layer)]
+        return [(self._edits.get(layer, 0), len(getattr(layer, "_undo_history", ()))) for layer in layers]
 
     def _view_moved(self, _event: object = None) -> None:
         if not self._gone and self._preview_layer.there:
