@@ -11,6 +11,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari.layers import Image
+from napari.utils import Colormap
 
 from napari_genrecon.cli import main
 from napari_genrecon.errors import ImageError, OutputError
@@ -29,6 +30,10 @@ LOOKS = {
     "affine": {"affine": np.array([[1, 0, 0, 3], [0, 0.9, 0.1, 4], [0, -0.1, 0.9, 5], [0, 0, 0, 1.0]])},
     "coloured": {**PLACED, "colormap": "magma", "contrast_limits": (3.0, 77.0), "gamma": 0.7, "blending": "additive"},
     "own colours": {"colormap": {"name": "mine", "colors": np.array([[0, 0, 0, 1], [0.5, 0.2, 0, 1]])}},
+    "beyond the limits": {"colormap": "HiLo"},
+    "steps of colour": {
+        "colormap": Colormap(["black", "red", "lime"], controls=[0, 0.2, 0.7, 1], interpolation="zero", name="steps")
+    },
     "time": {"axis_labels": ("t", "y", "x"), "units": ("second", "micrometer", "micrometer"), "scale": (3, 1, 1)},
     "channels": {"axis_labels": ("c", "y", "x"), "scale": (1.0, 0.2, 0.2)},
     "recorded": {"metadata": {"genrecon": {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored"}}},
@@ -64,8 +69,7 @@ def assert_same(found, layer):
         else:
             assert a == b, name
     np.testing.assert_allclose(found.affine.affine_matrix, layer.affine.affine_matrix)
-    np.testing.assert_allclose(found.colormap.colors, layer.colormap.colors, atol=1e-6)
-    assert found.colormap.name == layer.colormap.name
+    assert found.colormap == layer.colormap
 
 
 @pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])

@@ -304,9 +304,6 @@ def _display_of(meta: dict[str, Any]) -> dict[str, Any]:
     # They have no effect on RGB.
     if meta.get("rgb"):
         display = {key: value for key, value in display.items() if key not in ("colormap", "contrast_limits", "gamma")}
-    # The name alone is not enough: a colormap of the user is not known to the next session.
-    if isinstance(display.get("colormap"), dict):
-        display["colormap"] = {key: display["colormap"][key] for key in ("name", "colors", "controls")}
     return display
 
 
