@@ -10,12 +10,18 @@ import tifffile
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils import Colormap
 
 from napari_genrecon.cli import main
+from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.layers import get_reader, read_layers, write_tiff_layers, write_zarr_layers
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.tasks import find_task
+from napari_genrecon.widgets.layers.add_result import layer_options
+from napari_genrecon.widgets.task.compute import LayerSnapshot, result_steps
 
 PLACED = {
     "scale": (2.0, 0.5, 0.25),
@@ -215,3 +221,45 @@ def test_what_others_read_as_well_is_left_to_them(tmp_path, kind):
         path = tmp_path
         (tmp_path / "a.png").write_bytes(b"")
     assert get_reader(str(path)) is None
+
+
+COLOURS = {
+    "viridis": "viridis",
+    "one colour": "green",
+    "from light to dark": "gray_r",
+    "steps": Colormap(["black", "red", "lime"], controls=[0, 0.2, 0.7, 1], interpolation="zero", name="steps"),
+}
+
+
+@pytest.mark.parametrize("by", ["window", "command line"])
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+@pytest.mark.parametrize("colours", COLOURS)
+def test_result_in_a_file_has_the_colours_and_limits_of_its_source(tmp_path, by, ending, colours):
+    layer = Image(image(shape=(40, 50)), name="cells", colormap=COLOURS[colours], contrast_limits=(20, 70))
+    target = tmp_path / f"result{ending}"
+    if by == "window":
+        task, taken = find_task("denoise"), LayerSnapshot.of(layer)
+        finish(result_steps(task, taken, layer_options(task, layer, {}), target, live=False))
+    else:
+        write_layers(str(tmp_path / f"cells{ending}"), [layer])
+        assert main(["denoise", str(tmp_path / f"cells{ending}"), "-o", str(target)]) == 0
+    found, shades = opened(str(target)), np.linspace(0.01, 0.99, 50)
+    assert list(found.contrast_limits) == [20, 70]
+    assert np.abs(found.colormap.map(shades) - layer.colormap.map(shades)).max() < 0.01
+
+
+def test_colours_of_other_programs_open_as_layers_and_reach_results(tmp_path):
+    fire = np.stack([np.arange(256), np.arange(256) // 2, np.arange(256)[::-1]]).astype("u1")
+    tifffile.imwrite(tmp_path / "a.tif", image(shape=(40, 50)), imagej=True, metadata={"axes": "YX", "LUTs": [fire]})
+    assert main(["denoise", str(tmp_path / "a.tif"), "-o", str(tmp_path / "b.ome.tif")]) == 0
+    for name in ("a.tif", "b.ome.tif"):
+        data, meta, _ = read_layers(str(tmp_path / name))[0]
+        # By the viewer, which takes less than a layer does.
+        found = ViewerModel().add_image(data, **meta)
+        np.testing.assert_allclose(found.colormap.colors[:, :3], fire.T / 255, atol=1e-6)
+
+
+def test_channel_that_goes_to_black_is_white_in_other_programs(tmp_path):
+    layers = [Image(image(), name=name, colormap=name) for name in ("gray_r", "green")]
+    write_layers(str(tmp_path / "a.ome.tif"), layers)
+    assert open_image(tmp_path / "a.ome.tif").about.channel_colors == ("#ffffff", "#00ff00")

@@ -115,7 +115,7 @@ def test_grey_values_stay_under_the_colours_of_imagej(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", STACK[0], imagej=True, metadata=metadata)
     ((data, look, _),) = read_layers(str(tmp_path / "a.tif"))
     np.testing.assert_array_equal(data, STACK[0])
-    assert (look["colormap"][-1], look["contrast_limits"]) == ("#ff0000", [5, 60])
+    assert (look["colormap"]["colors"][-1], look["contrast_limits"]) == ("#ff0000", [5, 60])
 
 
 @pytest.mark.parametrize("labels", [["x.tif", "x.tif"], ["a"], ["a", ""]], ids=repr)

@@ -16,12 +16,13 @@ from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.io.image_file import ImageMeta
 
 __all__ = [
-    "LIMITS", "channel_display", "colormaps", "further_affine", "is_of_napari", "limits", "placed", "saved_limits",
-    "with_more", "without", "without_deep_colours",
+    "channel_display", "colormaps", "further_affine", "hex_color", "is_of_napari", "limits", "lut_display", "placed",
+    "saved_colours", "saved_limits", "stored_display", "with_more", "without", "without_deep_colours",
 ]  # fmt: skip
 
-LIMITS = "channel_limits"
-"""Setting of a layer that holds the display limits of all channels, in formats that have no other place for them."""
+# Settings of a layer that hold the display limits and the colours of all channels where a format has no room for them.
+_LIMITS, _LUTS = "channel_limits", "channel_luts"
+_SHADES = 256  # of a lookup table that is made of a colormap
 
 _COLOURS = {"red": "#ff0000", "green": "#00ff00", "blue": "#0000ff", "alpha": "#ffffff"}
 
@@ -145,7 +146,7 @@ def limits(data: ImageArray, about: ImageMeta, channels: Sequence[int]) -> list[
 def saved_limits(layer: Mapping[str, Any], n: int) -> tuple[tuple[float, float], ...]:
     """Return the display limits of `n` channels from the settings of the layer in a file; empty if these have none."""
     apart, one = layer.get("layers"), layer.get("contrast_limits")
-    stated = layer.get(LIMITS) if one is None else [one] * n
+    stated = layer.get(_LIMITS) if one is None else [one] * n
     if isinstance(apart, list):  # layers that were saved as channels
         stated = [each.get("contrast_limits") for each in apart if isinstance(each, dict)]
     try:
@@ -156,6 +157,61 @@ def saved_limits(layer: Mapping[str, Any], n: int) -> tuple[tuple[float, float],
     if found.shape != (n, 2) or not np.isfinite(found).all() or not (found[:, 0] < found[:, 1]).all():
         return ()
     return tuple((float(low), float(high)) for low, high in found)
+
+
+def saved_colours(layer: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """Return the colours of `n` channels from the settings of the layer in a file, as fields of `ImageMeta`."""
+    apart = layer.get("layers")
+    # A layer has one colormap, which tells no channels apart.
+    maps = [each.get("colormap") for each in apart] if isinstance(apart, list) else [layer.get("colormap")]
+    try:
+        luts = [_read_lut(lut) for lut in layer[_LUTS]] if _LUTS in layer else [_lut_of(one or {}) for one in maps]
+        return lut_display(luts) if len(luts) == n else {}
+    except (KeyError, TypeError, ValueError):  # none, or another program has changed the file
+        return {}
+
+
+def stored_display(about: ImageMeta, *names: str) -> dict[str, Any]:
+    """Return the limits or colours of the channels as settings of a layer; those of a saved layer are there already."""
+    rest = {} if is_of_napari(about.layer) else {name: getattr(about, name) for name in names}
+    return {name: [list(each) for each in value] for name, value in rest.items() if value}
+
+
+def lut_display(luts: Sequence[NDArray[Any]]) -> dict[str, Any]:
+    """Return the colours of lookup tables: one per channel where all go from black to it, else all of them."""
+    # Palettes of TIFF have 16 bits (65535 = 257 * 255), those of ImageJ 8.
+    tables = [np.asarray(lut, np.float64) / (257 if np.max(lut) > 255 else 1) for lut in luts]
+    colors = tuple(hex_color(table[:, -1]) for table in tables)
+    # White for all channels is the table of a grey image, which says nothing about colours.
+    if all(_is_ramp(table) for table in tables):
+        return {"channel_colors": colors} if set(colors) != {"#ffffff"} else {}
+    return {"channel_luts": tuple(tuple(hex_color(shade) for shade in table.T) for table in tables)}
+
+
+def hex_color(color: Any) -> str:
+    """Return a colour of three numbers from 0 to 255 as text."""
+    red, green, blue = (round(float(part)) for part in color)
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _is_ramp(table: NDArray[np.float64]) -> bool:
+    # (3, N): from black to the last colour in even steps. Tables are rounded, so they may differ by less than 2.
+    straight = table[:, -1:] * np.linspace(0, 1, table.shape[1])
+    return bool(np.abs(table - straight).max() < 2) and bool(table[:, -1].any())
+
+
+def _lut_of(colormap: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return a colormap, as napari saves it, as a lookup table (3, N) of 8 bits."""
+    colors, controls = np.asarray(colormap["colors"], float)[:, :3].T * 255, np.asarray(colormap["controls"], float)
+    shades = np.linspace(0, 1, _SHADES)
+    if len(controls) > colors.shape[1]:  # in steps: each colour reaches from its control to the next
+        return np.asarray(colors[:, np.searchsorted(controls[1:-1], shades, "right")])
+    return np.stack([np.interp(shades, controls, part) for part in colors])
+
+
+def _read_lut(lut: Sequence[str]) -> NDArray[np.float64]:
+    """Return colours that were written as text as a lookup table (3, N) of 8 bits."""
+    return np.array([[int(shade[i : i + 2], 16) for shade in lut] for i in (1, 3, 5)], float)
 
 
 def channel_display(about: ImageMeta, name: str, n: int) -> dict[str, Any]:

@@ -22,9 +22,12 @@ from napari_genrecon.io.layer_display import (
     channel_display,
     colormaps,
     further_affine,
+    hex_color,
     is_of_napari,
     limits,
     placed,
+    saved_colours,
+    saved_limits,
     with_more,
     without,
     without_deep_colours,
@@ -115,7 +118,9 @@ def layers_of(image: ImageFile) -> list[LayerData]:
         lazy = [as_transposable(level) for level in data] if multiscale else as_transposable(data)
         return [(lazy, {**common, **display}, "image")]
     maps = [] if about.axes.rgb else colormaps(about, 1)
-    return [(data, {"name": name, **common, **({"colormap": maps[0]} if maps else {})}, "image")]
+    # As a mapping: napari takes a list for those of several channels.
+    display = {"colormap": {"name": f"{name}: colours", "colors": maps[0]}} if maps else {}
+    return [(data, {"name": name, **common, **display}, "image")]
 
 
 def _as_saved(image: ImageFile) -> tuple[Any, ImageMeta]:
@@ -277,14 +282,17 @@ def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> ImageMeta:
                 f"axis {letter} of '{meta.get('name')}' is in {unit}, which cannot be stored: change its unit"
             )
     record, acquisition = (meta.get("metadata", {}).get(key) for key in ("genrecon", ACQUISITION))
+    display, n = _display_of(meta), axes.n_channels(shape)
     return ImageMeta(
         axes=axes,
         scale=(*map(float, meta["scale"]), *(1.0,) * samples),
         units=(*units, *("pixel",) * samples),
         translate=(*map(float, meta["translate"]), *(0.0,) * samples),
         record=record if isinstance(record, dict) else None,
-        layer=_display_of(meta),
+        channel_limits=saved_limits(display, n),
+        layer=display,
         acquisition=acquisition if isinstance(acquisition, dict) else None,
+        **saved_colours(display, n),
     )
 
 
@@ -308,12 +316,10 @@ def _display_of(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _color(display: dict[str, Any]) -> str:
-    """Return the brightest colour of a colormap."""
+    """Return the last colour of a colormap; white for one that ends in black, as other programs would show nothing."""
     colormap = display.get("colormap")
-    if not isinstance(colormap, dict):
-        return "#ffffff"
-    red, green, blue = (round(255 * float(v)) for v in colormap["colors"][-1][:3])
-    return f"#{red:02x}{green:02x}{blue:02x}"
+    last = hex_color(255 * np.asarray(colormap["colors"][-1][:3])) if isinstance(colormap, dict) else "#000000"
+    return "#ffffff" if last == "#000000" else last
 
 
 def _plain(value: object) -> Any:

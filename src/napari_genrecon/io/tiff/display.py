@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.io.layer_display import hex_color, lut_display
+
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
-__all__ = ["lut_display", "tiff_display"]
+__all__ = ["tiff_display"]
 
 _COUNTERS = re.compile(r"^([czt]:\d+/\d+\s*)+(-\s*)?")  # ImageJ begins the labels of hyperstacks with counters
 _SHADES = 256  # entries of a lookup table of ImageJ
@@ -37,28 +39,6 @@ def tiff_display(tif: TiffFile, letters: str, shape: tuple[int, ...], lut: NDArr
     if tif.is_lsm:
         return _lsm_display(tif.lsm_metadata or {}, n)
     return lut_display([lut]) if lut is not None else {}
-
-
-def lut_display(luts: Sequence[NDArray[Any]]) -> dict[str, Any]:
-    """Return the colours of lookup tables: one per channel where all go from black to it, else all of them."""
-    # Palettes of TIFF have 16 bits (65535 = 257 * 255), those of ImageJ 8.
-    tables = [np.asarray(lut, np.float64) / (257 if np.max(lut) > 255 else 1) for lut in luts]
-    colors = tuple(_hex(table[:, -1]) for table in tables)
-    # White for all channels is the table of a grey image, which says nothing about colours.
-    if all(_is_ramp(table) for table in tables):
-        return {"channel_colors": colors} if set(colors) != {"#ffffff"} else {}
-    return {"channel_luts": tuple(tuple(_hex(shade) for shade in table.T) for table in tables)}
-
-
-def _is_ramp(table: NDArray[np.float64]) -> bool:
-    # (3, N): from black to the last colour in even steps. Tables are rounded, so they may differ by less than 2.
-    straight = table[:, -1:] * np.linspace(0, 1, table.shape[1])
-    return bool(np.abs(table - straight).max() < 2) and bool(table[:, -1].any())
-
-
-def _hex(color: NDArray[np.float64]) -> str:
-    red, green, blue = (round(float(part)) for part in color)
-    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def _imagej_display(meta: dict[str, Any], n: int, lut: NDArray[Any] | None) -> dict[str, Any]:
@@ -103,7 +83,7 @@ def _lsm_display(meta: dict[str, Any], n: int) -> dict[str, Any]:
     display: dict[str, Any] = {}
     if len(colors) == n:
         # Stored as red, green, blue and a fourth byte that is not used.
-        display["channel_colors"] = tuple(_hex(np.asarray(color[:3], np.float64)) for color in colors)
+        display["channel_colors"] = tuple(hex_color(color[:3]) for color in colors)
     if len(names) == n and all(names):
         display["channel_names"] = tuple(map(str, names))
     return display

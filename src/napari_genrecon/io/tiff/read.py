@@ -12,13 +12,13 @@ from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import COLOUR_SAMPLES, Axes
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile, ImageMeta, Series, about_with, chosen_series, resolved_axes
-from napari_genrecon.io.layer_display import saved_limits
+from napari_genrecon.io.layer_display import lut_display, saved_colours, saved_limits
 from napari_genrecon.io.lazy import at_once
 from napari_genrecon.io.record.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 from napari_genrecon.io.tiff.acquisition import acquisition_in
 from napari_genrecon.io.tiff.checks import check_codec, check_pages, check_sizes, smaller_copies
 from napari_genrecon.io.tiff.colours import converted, lut_of
-from napari_genrecon.io.tiff.display import lut_display, tiff_display
+from napari_genrecon.io.tiff.display import tiff_display
 from napari_genrecon.io.tiff.ome import channels_in, image_in, note_in, ome_of, positions_in, sizes_in
 from napari_genrecon.io.tiff.pixels import TiffPixels
 from napari_genrecon.io.tiff.sizes import tiff_sizes
@@ -91,6 +91,7 @@ def _about_ome(axes: Axes, shape: tuple[int, ...], ome: Element, image: Element,
     names, colors = channels_in(image)
     display = {"channel_colors": colors} if colors or lut is None else lut_display([lut])
     layer = note_in(ome, LAYER_NAMESPACE)
+    display |= saved_colours(layer or {}, axes.n_channels(shape))  # OME-XML has one colour for each channel
     return ImageMeta(
         axes=axes,
         scale=about.scale,

@@ -19,7 +19,7 @@ from napari_genrecon.engine.lazy import as_transposable
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
-from napari_genrecon.io.layer_display import LIMITS, is_of_napari
+from napari_genrecon.io.layer_display import stored_display
 from napari_genrecon.io.levels import TILE, halved, level_shapes
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.record.provenance import Stored, combined, counted, digest_pixels, sealed
@@ -129,10 +129,9 @@ def _layer(about: ImageMeta) -> dict[str, Any] | None:
         layer = {**{name: list(values) for name, values in place.items()}, **(layer or {})}
     # The letters before the transposition, so that the layer comes back in its own order.
     layer = None if layer is None else {**layer, "axes": letters}
-    # OME-XML has no display limits. Those of a layer that is saved are among its settings.
-    if about.channel_limits and not is_of_napari(layer):
-        layer = {**(layer or {}), LIMITS: [list(pair) for pair in about.channel_limits]}
-    return layer
+    # OME-XML has no display limits, and no more than one colour for a channel.
+    shown = stored_display(about, "channel_limits", "channel_luts")
+    return {**(layer or {}), **shown} if shown else layer
 
 
 def _storable(dtype: np.dtype[Any]) -> np.dtype[Any]:

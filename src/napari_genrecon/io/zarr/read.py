@@ -24,7 +24,7 @@ from napari_genrecon.io.image_file import (
     resolved_axes,
     unit_name,
 )
-from napari_genrecon.io.layer_display import saved_limits
+from napari_genrecon.io.layer_display import saved_colours, saved_limits
 from napari_genrecon.io.zarr import journal
 from napari_genrecon.io.zarr.arrays import open_array
 from napari_genrecon.io.zarr.images import OLD_VERSIONS, attributes_of, images_in_store, is_array
@@ -167,10 +167,11 @@ def _transforms(multiscale: Any, n: int) -> tuple[tuple[float, ...], tuple[float
 
 def _with_ours(about: ImageMeta, n_channels: int, ours: dict[str, Any]) -> ImageMeta:
     record, layer = ours.get("record"), ours.get("layer")
-    known = about.channel_limits or (saved_limits(layer, n_channels) if isinstance(layer, dict) else ())
+    layer = layer if isinstance(layer, dict) else None
     return replace(
         about,
-        channel_limits=known,
+        channel_limits=about.channel_limits or saved_limits(layer or {}, n_channels),
         record=record if isinstance(record, dict) else None,
-        layer=layer if isinstance(layer, dict) else None,
+        layer=layer,
+        **saved_colours(layer or {}, n_channels),
     )

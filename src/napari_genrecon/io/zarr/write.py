@@ -20,6 +20,7 @@ from napari_genrecon.engine.lazy import computed
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, InferenceError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.layer_display import stored_display
 from napari_genrecon.io.levels import CHUNK
 from napari_genrecon.io.publish import check_target, rename, require_space, sentence
 from napari_genrecon.io.record.provenance import (
@@ -165,8 +166,9 @@ def _in_ome_order(data: ImageArray, about: ImageMeta) -> tuple[Any, ImageMeta]:
     order = tuple(sorted(range(len(letters)), key=lambda i: _ORDER.index(letters[i])))
     more = about.reordered(order)
     axes = Axes(more.axes.letters.replace("S", "C"))
-    # The old order goes into the file, so that the layer comes back as it was saved.
-    layer = {**(about.layer or {}), "axes": about.axes.letters}
+    # The old order goes into the file, so that the layer comes back as it was saved; so do lookup tables of channels,
+    # which have no more than one colour in the format.
+    layer = {**(about.layer or {}), "axes": about.axes.letters, **stored_display(about, "channel_luts")}
     if about.axes.rgb:
         names, colors = ("red", "green", "blue", "alpha"), ("#ff0000", "#00ff00", "#0000ff", "#ffffff")
         n = data.shape[-1]
