@@ -463,6 +463,30 @@ def test_scores_are_not_given_to_points_that_changed_meanwhile(opened, qtbot):
     assert page.results.odd.count() == 36
 
 
+def test_cells_of_the_list_are_called_by_the_numbers_that_their_points_have_now(opened, qtbot):
+    page, points = ranked_meanwhile(opened, qtbot, lambda points: None)
+    (odd, gone), words = np.argsort(points.features["outlier rank"])[:2], page.results.odd.item
+    points.data = np.concatenate([[[9, 9]], np.delete(points.data, gone, axis=0)])  # one goes, one comes in front
+    page.results.odd.setCurrentRow(1)
+    assert f"Object {gone + 1}, which is gone or was moved since." in said(page)
+    page.results.odd.setCurrentRow(0)
+    now = odd + 2 - (gone < odd)
+    assert words(0).text().startswith(f"object {odd + 1}:")
+    assert page.first.value == now
+    assert f"Object {odd + 1}{f', now {now}' if now != odd + 1 else ''}." in said(page)
+
+
+def test_points_of_a_map_keep_their_crops_when_others_are_removed(opened, qtbot):
+    viewer, widget, _ = opened
+    page = explore(qtbot, widget, MAP)
+    points = viewer.layers["tiny-vae map"]
+    number = int(points.features["number"][17])
+    points.selected_data = {3, 5}
+    points.remove_selected()
+    points.selected_data = {15}
+    qtbot.waitUntil(lambda: f"Object {number}" in said(page), timeout=10_000)
+
+
 def test_latent_map_shows_the_crop_of_the_picked_point(opened, qtbot):
     viewer, widget, layer = opened
     page = explore(qtbot, widget, MAP)

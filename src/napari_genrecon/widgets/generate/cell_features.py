@@ -68,7 +68,7 @@ def measured(crops: Dataset, labels: Any) -> dict[str, NDArray[Any]]:
         # `np.unique` sorts its values, and every crop's label is one of them.
         found["area of the object"] = counts[np.searchsorted(values, crops.label)]
     found = {name: values.astype(float) for name, values in found.items()}  # napari takes few whole numbers for classes
-    return {**found, "number": crops.label if crops.label.any() else np.arange(len(crops))}
+    return {**found, "number": crops.label} if crops.label.any() else found
 
 
 def own_features(viewer: Viewer, source: Source, crops: Dataset) -> dict[str, NDArray[Any]]:

@@ -33,6 +33,7 @@ __all__ = ["Results"]
 _ODD = 3.0  # robust s.d. above which a cell is called odd: 1 of 700 normally distributed scores is
 _LISTED = 100  # cells in the list; all scores are in the features of the layer
 _LATER = 15  # milliseconds in which movements of the slider are drawn together: one frame of the screen
+_CROP = "crop"  # feature of the points of a map, which tells their crops when other points are removed
 _WIDTH = 260  # pixels: width of the picture of a crop
 
 
@@ -52,7 +53,7 @@ class Results:
         self.on_cell: Callable[[int], object] = lambda _: None
         self._walk: tuple[Walk, Any] | None = None
         self._ranked: tuple[Dataset, np.ndarray, Request] | None = None
-        self._mapped: tuple[Dataset, Any, Any] | None = None
+        self._mapped: tuple[Dataset, Any, Any, Request] | None = None
         self.axis = ComboBox(label="axis", choices=(), tooltip="What the slider changes: the first axes change most")
         self.value = FloatSlider(
             label="value", value=0.0, min=-3.0, max=3.0, step=0.05, tooltip="0 is the picture itself; most are within 2"
@@ -203,7 +204,7 @@ class Results:
         crops, order, request = self._ranked
         assert request.source is not None
         index = int(order[row])
-        self._show_crop(request.card, crops, index, None)
+        self._show_crop(request, crops, index, None)
         if request.source.layer in self._viewer.layers:
             self._centre(request.source.layer, crops, index)
         # Points have no selected label.
@@ -229,15 +230,17 @@ class Results:
         # One scale for both directions, so that distances stay comparable. All crops may lie in one point.
         low, span = places.min(axis=0), max(float(np.ptp(places, axis=0).max()), 1e-9)
         scaled = ((places - low) / span * height)[:, ::-1]  # (y, x): the first component to the right
-        features = {**found.features, **own_features(self._viewer, request.source, crops)}
+        own = own_features(self._viewer, request.source, crops)
+        # Last, as features of the user may have the same name.
+        features = {**found.features, **own, _CROP: np.arange(len(crops), dtype=float)}
         units = [str(unit) for unit in request.source.placed["units"]][-2:]
         layer = self._viewer.add_points(
             scaled, name=f"{request.card.name} map", translate=(top, right), units=units, axis_labels=("y", "x"),
             features=features, size=height / 60, border_width=0.0, face_color=next(iter(features)),
             face_colormap="viridis", metadata={NO_IMAGE: True},
         )  # fmt: skip
-        self._mapped = (crops, found.made, layer)
-        layer.selected_data.events.items_changed.connect(lambda *_: self._point_picked(request.card))
+        self._mapped = (crops, found.made, layer, request)
+        layer.selected_data.events.items_changed.connect(self._point_picked)
         layer.mode = "select"
         self.colour.choices = list(features)
         self.colour.value = next(iter(features))
@@ -257,22 +260,26 @@ class Results:
             # Else napari would keep the range of values of the feature before.
             layer.refresh_colors(update_color_mapping=True)
 
-    def _point_picked(self, card: ModelCard) -> None:
+    def _point_picked(self, *_event: object) -> None:
         assert self._mapped is not None
-        crops, made, layer = self._mapped
+        crops, made, layer, request = self._mapped
         chosen = sorted(layer.selected_data)
         if chosen:
-            self._show_crop(card, crops, chosen[0], made)
+            self._show_crop(request, crops, int(layer.features[_CROP].iloc[chosen[0]]), made)
 
-    def _show_crop(self, card: ModelCard, crops: Dataset, index: int, made: Any) -> None:
+    def _show_crop(self, request: Request, crops: Dataset, index: int, made: Any) -> None:
         """Show a crop as a picture, beside its reconstruction where that is known."""
+        assert request.source is not None
         picture = crops.x[index].astype(np.float32)
         words = f"Crop {index}"
+        now: int | None = index
         if crops.label.any():
-            words = f"Object {crops.label[index]}"
-            self.on_cell(int(crops.label[index]))
-        else:
-            self.on_cell(index)
+            number = int(crops.label[index])
+            words, now = f"Object {number}", request.source.number_now(number)
+            if now != number:
+                words += ", which is gone or was moved since" if now is None else f", now {now}"
+        if now is not None:
+            self.on_cell(now)
         if made is not None:
             # (C, Y, 1): a dark line between the two pictures.
             gap = np.broadcast_to(picture.min(axis=(1, 2), keepdims=True), (*picture.shape[:2], 1))

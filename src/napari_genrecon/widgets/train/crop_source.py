@@ -76,6 +76,13 @@ class Source:
         """Whether points were added, removed or moved since: those of these numbers are others now."""
         return self.points is not None and not np.array_equal(self.points, self.objects.data)
 
+    def number_now(self, number: int) -> int | None:
+        """Return the number that an object has now, which only points change; None for one that is gone, or moved."""
+        if self.points is None:
+            return number
+        (found,) = np.nonzero((self.objects.data == self.points[number - 1]).all(axis=1))
+        return int(found[0]) + 1 if found.size else None
+
 
 class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
     """Choice of image layers, and of how crops are cut from them.
