@@ -120,13 +120,20 @@ def test_files_of_new_images_lie_in_the_frame_of_their_source(viewer, qtbot, tmp
         np.testing.assert_allclose(Image(data, **keywords).data_to_world((63, 10)), cells.data_to_world((63, 10)))
 
 
-def test_code_of_the_page_makes_the_same_layers(viewer, qtbot):
+def test_code_of_the_page_makes_the_same_layers_in_the_same_place(viewer, qtbot):
+    for name in ("cells", "objects", "marks"):
+        layer = viewer.layers[name]
+        layer.translate, layer.rotate, layer.shear, layer.affine = TURNED.values()
     page = docked(viewer, AugmentWidget)
     page.fill("cells", {"n": 2, "elastic": 3.0})
     press(qtbot, page, page.add)
-    made = viewer.layers["cells augmented"].data
+    made, before = list(viewer.layers)[3:], len(viewer.layers)
     exec(page.as_python(), {"viewer": viewer})
-    np.testing.assert_array_equal(viewer.layers[-1].data, made)
+    for layer, by_code in zip(made, list(viewer.layers)[before:], strict=True):
+        np.testing.assert_array_equal(by_code.data, layer.data)
+        np.testing.assert_allclose(by_code.data_to_world((1, 63, 10)), layer.data_to_world((1, 63, 10)))
+        assert (by_code.units, by_code.axis_labels) == (layer.units, layer.axis_labels)
+        assert by_code.metadata["genrecon"]["nature"] == "synthetic"
 
 
 def test_typed_axes_count_before_those_of_the_layer(viewer, qtbot):

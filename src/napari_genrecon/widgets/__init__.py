@@ -1,16 +1,17 @@
-"""Dock widgets of the tasks, without computations of their own, and `add_result` for scripts."""
+"""Dock widgets of the tasks, without computations of their own, and what they add to a viewer, for scripts."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
-__all__ = ["add_result"]  # found by __getattr__
+__all__ = ["add_augmented", "add_result"]  # found by __getattr__
+
+_MODULES = {"add_augmented": "augment.add_examples", "add_result": "layers.add_result"}
 
 
 def __getattr__(name: str) -> Any:
-    """Load `add_result` when it is asked for: a dock that opens needs little of what it needs."""
-    if name != "add_result":
+    """Load a function when it is asked for: a dock that opens needs little of what it needs."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from napari_genrecon.widgets.layers.add_result import add_result
-
-    return add_result
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

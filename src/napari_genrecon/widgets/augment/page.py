@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import fields, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +11,19 @@ import numpy as np
 from magicgui.widgets import Container, FloatSlider, PushButton
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
-from napari_genrecon.tasks.augment import AugmentOptions, Example, augment_steps
+from napari_genrecon.tasks.augment import AugmentOptions, Example
 from napari_genrecon.tasks.augment.contact import Contact, contact_steps
 from napari_genrecon.tasks.augment.folder import Source, folder_steps, summary
+from napari_genrecon.widgets.augment.add_examples import add_examples, example_steps, with_axes
 from napari_genrecon.widgets.augment.layer_sources import SourceChooser
 from napari_genrecon.widgets.fit import heading, make_primary, text
 from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.layers.choice import chosen_names
 from napari_genrecon.widgets.layers.places import beside, look_at
-from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, with_new_dimension
+from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -105,7 +105,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         """Return what was chosen, or show why it is refused and return None."""
         try:
             options = AugmentOptions(**self.form.values())
-            return [_with_axes(source, options) for source in self.chooser.sources()], options
+            return [with_axes(source, options) for source in self.chooser.sources()], options
         except (GenReconError, ValueError) as error:
             self.panel.complain(error)
             return None
@@ -149,15 +149,14 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         def steps() -> Generator[Progress, None, list[list[Example]]]:
             found = []
             for source in sources:
-                # Each source has axes of its own; those that were typed are in it already.
-                chosen = AugmentOptions(**{**_values(options), "axes": source.about.axes})
-                found.append((yield from augment_steps(source.pixels, chosen, source.labels, source.points)))
+                found.append((yield from example_steps(source, options)))
             return found
 
         def made(found: list[list[Example]]) -> None:
-            names = [_add_examples(self._viewer, *each) for each in zip(sources, places, found, strict=True)]
+            added = [add_examples(self._viewer, *each) for each in zip(sources, places, found, strict=True)]
+            names = ", ".join(f"'{layer.name}'" for layer in added)
             self.panel.say(
-                f"New layers: {', '.join(names)}, {options.n} images in each, one after the other with the slider "
+                f"New layers: {names}, {options.n} images in each, one after the other with the slider "
                 "below the image. They are synthetic.",
                 "good",
             )
@@ -198,32 +197,19 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             self.panel.say("Copied: paste it into napari's console or a script.")
 
     def as_python(self) -> str:
-        """Return the calls that make the same images, as Python code."""
-        options, defaults = AugmentOptions(**self.form.values()), AugmentOptions()
-        given = [f"{name}={value!r}" for name, value in _values(options).items() if value != getattr(defaults, name)]
+        """Return the calls that make the same layers, as Python code."""
+        options, defaults = asdict(AugmentOptions(**self.form.values())), asdict(AugmentOptions())
+        given = [f"{name}={value!r}" for name, value in options.items() if value != defaults[name]]
         lists = {"labels": self.chooser.label_layers, "points": self.chooser.point_layers}
         others = {kind: chosen_names(chooser) for kind, chooser in lists.items()}
-        lines = ["import numpy as np", "from napari_genrecon import augment", ""]
+        lines = ["from napari_genrecon.widgets import add_augmented", ""]
         for index, image in enumerate(chosen_names(self.chooser.images)):
             layers = [f"viewer.layers[{image!r}]"]
             layers += [
                 f"{kind}=viewer.layers[{names[index]!r}]" for kind, names in others.items() if index < len(names)
             ]
-            lines.append(f"new = augment({', '.join([*layers, *given])})")
-            lines.append(f"viewer.add_image(np.stack([one.image for one in new]), name={f'{image} augmented'!r})")
+            lines.append(f"add_augmented(viewer, {', '.join([*layers, *given])})")
         return "\n".join(lines)
-
-
-def _with_axes(source: Source, options: AugmentOptions) -> Source:
-    """Return a source with the axes that were typed, if any were: they count before those of the layer."""
-    if not options.axes:
-        return source
-    axes = resolve_axes(options.axes, tuple(source.pixels.shape))
-    return replace(source, about=replace(source.about, axes=axes))
-
-
-def _values(options: AugmentOptions) -> dict[str, Any]:
-    return {option.name: getattr(options, option.name) for option in fields(options)}
 
 
 def _put_sheet(viewer: Viewer, found: Contact, source: Source) -> Any:
@@ -267,42 +253,3 @@ def _with_extra(place: dict[str, Any], n: int) -> dict[str, Any]:
         "units": (*("pixel",) * n, *place["units"]),
         "translate": (*(0.0,) * n, *place["translate"]),
     }
-
-
-def _add_examples(viewer: Viewer, source: Source, where: dict[str, Any], examples: list[Example]) -> str:
-    """Add all new images of a source as one layer, with layers of their labels and points, and return its name.
-
-    They have the frame of the source, whose place is `where`: what is in it is turned and bent, and lies elsewhere.
-    """
-    axes = source.about.axes
-    # Shared by all, but for the random numbers of each.
-    record = {**examples[0].record, "parameters": [one.parameters for one in examples]}
-    # One more axis in front: the new images one after the other.
-    place = {**with_new_dimension(where), "metadata": {"genrecon": record}}
-    name = f"{source.name} augmented"
-    layer = viewer.add_image(np.stack([one.image for one in examples]), name=name, rgb=axes.rgb, **place)
-    if examples[0].labels is not None:
-        labels = np.stack([_as_image(one.labels, one.image.shape, axes) for one in examples])
-        viewer.add_labels(labels, name=f"{name}: labels", opacity=0.35, **place)
-    if examples[0].points is not None:
-        points = np.concatenate([_in_stack(one.points, i, axes) for i, one in enumerate(examples)])
-        marks = {"size": 5, "face_color": "transparent", "border_color": "yellow"}
-        viewer.add_points(points, name=f"{name}: points", **marks, **place)
-    viewer.layers.selection.active = layer
-    # napari shows the middle of a new axis; the first image is what the message speaks of.
-    viewer.dims.set_current_step(0, 0)
-    return f"'{layer.name}'"
-
-
-def _as_image(labels: Any, shape: tuple[int, ...], axes: Axes) -> Any:
-    """Return labels with the image's dimensions but for colours: those of all channels are the same."""
-    if "C" not in axes.letters:
-        return labels
-    return np.broadcast_to(np.expand_dims(labels, axes.letters.index("C")), shape)
-
-
-def _in_stack(points: Any, index: int, axes: Axes) -> Any:
-    """Return points with the dimensions of the stack of all new images; of channels in the first one."""
-    # Coordinates along the channels, then along the new images, are put where those axes are.
-    columns = np.insert(points, axes.letters.index("C"), 0, axis=1) if "C" in axes.letters else points
-    return np.insert(columns, 0, index, axis=1)
