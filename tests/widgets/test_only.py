@@ -72,6 +72,15 @@ def test_renamed_rectangle_stays_the_part(viewer, docked, settle, image):
     np.testing.assert_array_equal(part.data, denoise(image, axes="ZYX", region=np.s_[0:3, 10:31, 20:45]))
 
 
+def test_rectangle_in_a_layer_named_like_another_choice_is_the_part(viewer, docked, settle, image):
+    rectangle(viewer, (10, 20), (31, 45))
+    widget = docked(viewer, DenoiseWidget)
+    viewer.layers["box"].name = "the whole image"
+    assert field(widget, "work on").value == "the whole image"  # that of this name, and not the layer
+    field(widget, "work on").value = "last rectangle of 'the whole image'"
+    assert run(viewer, settle, widget).data.shape == (3, 21, 25)
+
+
 def test_plane_on_screen_goes_into_a_copy_of_the_whole(viewer, docked, settle, image):
     widget = docked(viewer, DenoiseWidget)
     field(widget, "work on").value = "the plane on screen"

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Only"]
 
-_ALL, _PLANE, _VIEW, _TYPED = "the whole image", "the plane on screen", "what is on screen", "as typed below"
+# Numbers, as a Shapes layer may have any name.
+_ALL, _PLANE, _VIEW, _TYPED = range(4)
 
 
 class Only(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -57,11 +58,12 @@ class Only(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by
         self._shown()
         self.part.changed.connect(self._shown)
 
-    def _parts(self, _widget: object = None) -> list[tuple[str, str]]:
+    def _parts(self, _widget: object = None) -> list[tuple[str, Any]]:
         """Return the words of every choice and its value, for a rectangle the name of its layer."""
         names = [layer.name for layer in self._viewer.layers if isinstance(layer, Shapes)]
         shapes = [(f"last rectangle of '{name}'", name) for name in names]
-        return [(_ALL, _ALL), (_PLANE, _PLANE), (_VIEW, _VIEW), *shapes, (_TYPED, _TYPED)]
+        views = [("the whole image", _ALL), ("the plane on screen", _PLANE), ("what is on screen", _VIEW)]
+        return [*views, *shapes, ("as typed below", _TYPED)]
 
     def _shown(self, _event: object = None) -> None:
         self.typed.visible = self.part.value == _TYPED
