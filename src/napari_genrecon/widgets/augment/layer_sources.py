@@ -15,8 +15,7 @@ from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.plural import number_of
 from napari_genrecon.tasks.augment.folder import Source
 from napari_genrecon.tasks.files import turned
-from napari_genrecon.widgets.fit import list_of_layers
-from napari_genrecon.widgets.layers.choice import LayerChoice, chosen_names
+from napari_genrecon.widgets.layers.choice import LayerLists
 from napari_genrecon.widgets.layers.places import in_pixels
 from napari_genrecon.widgets.layers.snapshot import (
     display,
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 __all__ = ["SourceChooser", "source_of"]
-
-_ROWS = 4  # of a list of layers before it scrolls: more would push the buttons out of sight
 
 
 class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -56,30 +53,17 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
         )
         super().__init__(widgets=[self.images, self.label_layers, self.point_layers], labels=True)
         self.margins = (0, 0, 0, 0)
-        self._lists = (self.images, self.label_layers, self.point_layers)
-        self._fits = [list_of_layers(chooser, _ROWS) for chooser in self._lists]
-        self._choices = [LayerChoice(chooser, viewer.layers) for chooser in self._lists]
-        events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.renamed):
-            event.connect(self.refresh)
+        self._choosers = (self.images, self.label_layers, self.point_layers)
+        self._lists = LayerLists(viewer, self._choosers, self.refresh)
+        self.leave, self._chosen = self._lists.leave, self._lists.chosen
         self.refresh()
-
-    def leave(self) -> None:
-        """Stop listening to the viewer."""
-        events = self._viewer.layers.events
-        for event in (events.inserted, events.removed, events.renamed):
-            event.disconnect(self.refresh)
 
     def refresh(self, _event: object = None) -> None:
         """Update the lists; a new layer is chosen where nothing else is."""
-        for chooser, choice, fit in zip(self._lists, self._choices, self._fits, strict=True):
-            choice.reset()
-            new = [name for name in chooser.choices if name not in self._seen]
+        self._lists.refresh()
+        for chooser in self._choosers:
             if not chooser.value:
-                chooser.value = new[:1]
-            fit()
-            row = chooser.native.parentWidget()  # which else takes all the room there is
-            row.setFixedHeight(chooser.native.height() + 6)
+                chooser.value = [name for name in chooser.choices if name not in self._seen][:1]
             # Lists without an entry are hidden, but that of images says what is needed first.
             chooser.visible = bool(chooser.choices) or chooser is self.images
         self._seen = {layer.name for layer in self._viewer.layers}
@@ -108,9 +92,6 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
             return [layer.name for layer in layers if not is_no_image(layer) and not is_synthetic(layer)]
 
         return names
-
-    def _chosen(self, chooser: Select) -> list[Any]:
-        return [self._viewer.layers[name] for name in chosen_names(chooser) if name in self._viewer.layers]
 
 
 def source_of(image: Any, labels: Any, points: Any) -> Source:

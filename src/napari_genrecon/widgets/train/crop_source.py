@@ -14,8 +14,7 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.io.layers import stacked
 from napari_genrecon.plural import number_of
 from napari_genrecon.training.data.dataset import SIZES, CropOptions
-from napari_genrecon.widgets.fit import list_of_layers
-from napari_genrecon.widgets.layers.choice import LayerChoice, chosen_names
+from napari_genrecon.widgets.layers.choice import LayerLists
 from napari_genrecon.widgets.layers.places import in_pixels
 from napari_genrecon.widgets.layers.snapshot import (
     display,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CropChooser", "Source", "crop_options"]
 
-_ROWS = 4  # of a list of layers before it scrolls: more would push the buttons out of sight
 _MODES = (
     ("one around each object of a layer", "objects"),
     ("on a grid, overlapping if there are few", "grid"),
@@ -121,12 +119,9 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         )
         super().__init__(widgets=[self.images, self.targets, self.together, self.mode, self.objects], labels=True)
         self.margins = (0, 0, 0, 0)
-        self._lists = (self.images, self.targets, self.objects)
-        self._fits = [list_of_layers(chooser, _ROWS) for chooser in self._lists]
-        self._choices = [LayerChoice(chooser, viewer.layers) for chooser in self._lists]
-        events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.renamed):
-            event.connect(self.refresh)
+        self._choosers = (self.images, self.targets, self.objects)
+        self._lists = LayerLists(viewer, self._choosers, self.refresh)
+        self._chosen = self._lists.chosen
         self.images.changed.connect(self._images_changed)
         self.mode.changed.connect(self._mode_changed)
         self.refresh()
@@ -138,10 +133,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def leave(self) -> None:
         """Stop listening to the viewer."""
-        # The viewer outlives this page.
-        events = self._viewer.layers.events
-        for event in (events.inserted, events.removed, events.renamed):
-            event.disconnect(self.refresh)
+        self._lists.leave()
         self._viewer.layers.selection.events.active.disconnect(self._follow_event)
 
     def source(self) -> Source:
@@ -222,11 +214,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def refresh(self, event: Any = None) -> None:
         """Update the lists of layers, and guess how to cut until the user has chosen it."""
-        for chooser, choice, fit in zip(self._lists, self._choices, self._fits, strict=True):
-            choice.reset()
-            fit()
-            row = chooser.native.parentWidget()  # which else takes all the room there is
-            row.setFixedHeight(chooser.native.height() + 6)
+        self._lists.refresh()
         if not self._touched:
             self._guess()
         elif len(self.objects.choices) == 1 and not self.objects.value:
@@ -238,7 +226,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def _now(self) -> tuple[Any, ...]:
         # The layers and not their names: to rename one is no other choice.
-        chosen = tuple(tuple(self._chosen(chooser)) for chooser in self._lists)
+        chosen = tuple(tuple(self._chosen(chooser)) for chooser in self._choosers)
         return *chosen, self.together.value, self.mode.value
 
     def _report_choice(self, _event: object = None) -> None:
@@ -251,9 +239,6 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             return names_of(self._viewer, kinds)
 
         return names
-
-    def _chosen(self, chooser: Select) -> list[Any]:
-        return [self._viewer.layers[name] for name in chosen_names(chooser) if name in self._viewer.layers]
 
     def _guess(self) -> None:
         objects, images = list(self.objects.choices), self._chosen(self.images)
