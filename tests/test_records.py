@@ -110,6 +110,18 @@ def test_record_travels_from_layer_to_file_to_layer(tmp_path, name, noisy, write
     assert {k: v for k, v in record.items() if k not in ("seal", "image")} == made.record
 
 
+def test_result_of_a_layer_is_made_again_from_its_image_as_a_file(tmp_path, noisy, capsys):
+    made = result("denoise", noisy, lazy=False)
+    meta = {"name": "a", "scale": [1, 1], "translate": [0, 0], "metadata": {"genrecon": made.record}}
+    write_tiff_layers(str(tmp_path / "made.ome.tif"), [(made.data, meta, "image")])
+    assert main(["replay", str(tmp_path / "made.ome.tif")]) == 1
+    assert "from a layer or an array, and not from a file: save that image, and give it with --input" in (
+        capsys.readouterr().err
+    )
+    write_tiff_layers(str(tmp_path / "raw.ome.tif"), [(noisy, {**meta, "metadata": {}}, "image")])
+    assert main(["replay", str(tmp_path / "made.ome.tif"), "--input", str(tmp_path / "raw.ome.tif")]) == 0
+
+
 @pytest.mark.parametrize("write", [write_tiff_layers, write_zarr_layers], ids=["tif", "zarr"])
 def test_what_is_not_known_of_a_live_layer_in_integers_stays_unknown(tmp_path, write):
     dark = np.random.default_rng(0).poisson(0.5, (40, 48)).astype("u2")

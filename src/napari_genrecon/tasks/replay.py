@@ -241,11 +241,12 @@ def source_of(path: Path, record: dict[str, Any], source: Path | None = None) ->
     """
     known = record["input"].get("path", "")
     origin = source or Path(known)
-    # Path("") is the current folder, which exists.
-    if not (source or known) or not origin.exists():
+    if not (source or known):
         raise ImageError(
-            f"the input {origin if source or known else ''} of {path} is not there: say where it is with --input"
+            f"{path} was made from a layer or an array, and not from a file: save that image, and give it with --input"
         )
+    if not origin.exists():
+        raise ImageError(f"the input {origin} of {path} is not there: say where it is with --input")
     # Fillings have a dimension in front that their source lacks.
     letters = record["axes"]["letters"][-len(record["input"]["shape"]) :]
     return open_image(origin, axes=letters, series=record["input"].get("series"))

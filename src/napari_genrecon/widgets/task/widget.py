@@ -232,7 +232,8 @@ class TaskWidget(TaskControls):
             self._record = record
         # A result that is clicked on says how it was made, unless a job is reporting there.
         if (record or isinstance(active, Image)) and not self._jobs.at_work:
-            self._status.value = methods_text(record, defaults_of, cited) if record else ""
+            # With its name, as another image may be chosen in the list.
+            self._status.value = f"'{active.name}': {methods_text(record, defaults_of, cited)}" if record else ""
         if isinstance(active, Image):
             self.reset_choices()
             # The choices were read anew first, as this layer may have been added just now.
