@@ -162,3 +162,15 @@ def test_check_of_a_part_of_another_image_says_so(viewer, docked, settle, image,
     click(widget, "Check result")
     settle(widget)
     assert f"the image that '{result.name}' was made from is not among the layers" in said(widget)
+
+
+@pytest.mark.parametrize("part", ["the plane on screen", "what is on screen"])
+@pytest.mark.parametrize("look", [{"order": (1, 0, 2)}, {"ndisplay": 3}], ids=["from the side", "3D"])
+def test_part_on_screen_is_refused_where_no_plane_is_shown(viewer, docked, look, part):
+    widget = docked(viewer, DenoiseWidget)
+    field(widget, "work on").value = part
+    for name, value in look.items():
+        setattr(viewer.dims, name, value)
+    click(widget, RUN)
+    assert "there is no plane, y by x, on screen to work on" in note(widget)
+    assert len(viewer.layers) == 1

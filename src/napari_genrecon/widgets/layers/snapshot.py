@@ -24,6 +24,7 @@ __all__ = [
     "corner",
     "display",
     "finer",
+    "is_flat",
     "is_no_image",
     "is_synthetic",
     "layer_axes",
@@ -209,14 +210,15 @@ def placed_as(placed: dict[str, Any], kept: tuple[int, ...]) -> dict[str, Any]:
     return {**plain, "translate": translate, "affine": whole[np.ix_(rows, rows)] @ own}
 
 
-def shows_planes(viewer: Viewer) -> bool:
-    """Return whether planes of the last two dimensions are on screen, in 2D: those that tasks work on.
-
-    In a grid every layer has a place of its own, and none lies on another.
-    """
+def is_flat(viewer: Viewer) -> bool:
+    """Return whether planes of the last two dimensions are on screen, in 2D: those that tasks work on."""
     dims = viewer.dims
-    flat = dims.ndisplay == 2 and sorted(dims.displayed) == [dims.ndim - 2, dims.ndim - 1]
-    return flat and not viewer.canvas.grid.enabled
+    return dims.ndisplay == 2 and sorted(dims.displayed) == [dims.ndim - 2, dims.ndim - 1]
+
+
+def shows_planes(viewer: Viewer) -> bool:
+    """Return whether planes are on screen one above the other: in a grid every layer has a place of its own."""
+    return is_flat(viewer) and not viewer.canvas.grid.enabled
 
 
 def visible_region(viewer: Viewer, layer: Layer) -> tuple[slice, ...]:

@@ -11,7 +11,7 @@ from napari.layers import Shapes
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
 from napari_genrecon.tasks.region import region_of, region_text
-from napari_genrecon.widgets.layers.snapshot import layer_axes, layer_data, visible_region
+from napari_genrecon.widgets.layers.snapshot import is_flat, layer_axes, layer_data, visible_region
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -90,6 +90,11 @@ class Only(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by
         if part == _ALL:
             return ""
         if part in (_PLANE, _VIEW):
+            if not is_flat(self._viewer):
+                raise OptionError(
+                    "there is no plane, y by x, on screen to work on: go back to that view in 2D with the buttons "
+                    "below the list of layers, or choose another part"
+                )
             found = list(visible_region(self._viewer, layer))
             if part == _PLANE:
                 found[axes.y], found[axes.x] = slice(0, shape[axes.y]), slice(0, shape[axes.x])
