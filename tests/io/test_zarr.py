@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import dask.array as da
@@ -367,6 +368,24 @@ def test_run_whose_journal_was_cut_short_in_a_line_is_continued(tmp_path, lazy):
 
 
 # --- other stores than one image ---
+
+
+def test_level_that_is_opened_by_itself_lies_over_its_image(tmp_path):
+    image = np.zeros((2, 600, 700), np.float32)
+    image[:, 301:305, 401:405] = 1
+    about = ImageMeta(
+        axes=Axes("CYX"), scale=(1, 0.5, 0.5), units=("pixel", *("micrometer",) * 2), channel_names=("a", "b")
+    )
+    path = write(tmp_path / "a.zarr", image, replace(about, translate=(0.0, 3.0, 4.0)))
+    places = []
+    for level in range(2):
+        found = open_image(path / str(level))
+        assert (found.axes.letters, found.units, found.channel_names) == ("CYX", about.units, ("a", "b"))
+        centre = np.argwhere(np.asarray(found.data[0]) > 0).mean(axis=0)
+        places.append(centre * found.scale[1:] + found.about.translate[1:])
+    assert found.data.shape == (2, 300, 350)
+    np.testing.assert_allclose(places[0], places[1])
+
 
 SPACE = [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"]
 

@@ -47,8 +47,29 @@ def open_zarr(path: Path, axes: str | None, series: int | str | None = None) -> 
     listed = tuple(Series(name) for name in images)
     chosen = chosen_series(path, listed, series)
     place = list(images.values())[chosen]
-    image = _bare(place, axes) if is_array(place) else _multiscale(place, axes)
+    image = (_level(place, axes) or _bare(place, axes)) if is_array(place) else _multiscale(place, axes)
     return replace(image, path=path, series=listed if len(listed) > 1 else (), chosen=chosen)
+
+
+def _level(place: Place, axes: str | None) -> ImageFile | None:
+    """Open an array with its pixel size and channels if the folder above is an image that lists it as a level."""
+    if place.zipped or place.inner:
+        return None
+    folder = place.root.absolute()
+    above = Place(folder.parent)
+    try:
+        attributes = attributes_of(above)
+        ome = attributes.get("ome") or attributes
+        multiscale = _parse(above, ome).multiscales[0] if "multiscales" in ome else None
+    except ImageError:  # no store, or one that is not read: the array alone still is
+        return None
+    names = [] if multiscale is None else [dataset.path for dataset in multiscale.datasets]
+    if folder.name not in names:
+        return None
+    array = open_array(place)
+    about = _about(multiscale, ome.get("omero"), array, axes, names.index(folder.name))
+    # Without the record, which is that of the pixels of the whole.
+    return ImageFile(data=array, about=about, name="", path=place.root)
 
 
 def _bare(place: Place, axes: str | None) -> ImageFile:
@@ -137,11 +158,11 @@ def _first_problem(error: Exception) -> str:
 # --- what the pixels mean ---
 
 
-def _about(multiscale: Any, omero: Any, level: Any, axes: str | None) -> ImageMeta:
+def _about(multiscale: Any, omero: Any, level: Any, axes: str | None, index: int = 0) -> ImageMeta:
     letters = "".join(str(axis.name)[:1].upper() for axis in multiscale.axes)
     found = resolve_axes(axes or letters, tuple(level.shape))
     units = tuple(unit_name(str(getattr(axis, "unit", None) or "pixel")) for axis in multiscale.axes)
-    scale, translate = _transforms(multiscale, level.ndim)
+    scale, translate = _transforms(multiscale, index, level.ndim)
     return ImageMeta(
         axes=Axes(found.letters),
         scale=scale,
@@ -152,10 +173,10 @@ def _about(multiscale: Any, omero: Any, level: Any, axes: str | None) -> ImageMe
     )
 
 
-def _transforms(multiscale: Any, n: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return scale and translation of the first level: its own, then those of all levels."""
+def _transforms(multiscale: Any, level: int, n: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return scale and translation of a level: its own, then those of all levels."""
     scale, translate = np.ones(n), np.zeros(n)
-    for group in (multiscale.datasets[0].coordinateTransformations, multiscale.coordinateTransformations or []):
+    for group in (multiscale.datasets[level].coordinateTransformations, multiscale.coordinateTransformations or []):
         for transform in group:
             if transform.type == "scale":
                 # Transforms act in the order in which they stand: a later scale also scales an earlier translation.
