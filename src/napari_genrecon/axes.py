@@ -104,6 +104,14 @@ class Axes:
         letter = next(letter for letter in _NUMBER_LETTERS if letter not in self.letters)
         return Axes(letter + self.letters, self.assumed)
 
+    def with_channels(self, n: int) -> Axes:
+        """Return these axes for `n` channels, behind a dimension for them if there is none and several are to come.
+
+        >>> Axes("ZYX").with_channels(2).letters, Axes("ZYX").with_channels(1).letters
+        ('CZYX', 'ZYX')
+        """
+        return self if n == 1 or self.channel is not None else Axes("C" + self.letters, self.assumed)
+
     def n_channels(self, shape: Sequence[int]) -> int:
         """Return how many channels an array of this shape has."""
         return 1 if self.channel is None else int(shape[self.channel])

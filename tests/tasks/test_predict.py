@@ -19,6 +19,8 @@ from napari_genrecon.io.reader import open_image
 from napari_genrecon.models.card import ModelCard, PerAxis
 from napari_genrecon.models.registry import find_model, save_own
 from napari_genrecon.models.runtime import build_network
+from napari_genrecon.tasks import find_task
+from napari_genrecon.tasks.files import file_steps
 from napari_genrecon.tasks.predict import PredictOptions, predict_steps
 from napari_genrecon.tasks.train.data import training_data
 from napari_genrecon.training import find_recipe, read_options
@@ -269,6 +271,17 @@ def test_pairs_that_have_nothing_in_common_get_a_note() -> None:
     assert any("no channel of image 1 and the target has structures in the same places" in n for n in found.notes)
     found = training_data(find_recipe(NAME), seen, SMALL, {"targets": wanted})
     assert not any("structures" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+def test_channels_that_the_target_has_no_room_for_are_refused_before_any_work(tmp_path, monkeypatch, ending):
+    model(1, 2)
+    source = tmp_path / "a.npy"
+    np.save(source, image(2, 2, 2, 2, 48, 40))
+    monkeypatch.setattr("napari_genrecon.tasks.predict.predict_steps", lambda *_, **__: pytest.fail("it computes"))
+    steps = file_steps(find_task("predict"), source, tmp_path / f"b{ending}", PredictOptions(axes="TPQZYX"))
+    with pytest.raises(ImageError, match="not CTPQZYX" if "zarr" in ending else "no room for the dimensions CTPQZYX"):
+        finish(steps)
 
 
 def test_unknown_pixels_of_targets_are_not_trained_on() -> None:

@@ -110,6 +110,8 @@ class Task:
 
     def out_axes(self, axes: Axes, options: Any) -> Axes:
         """Return the axes of the result of an image, as far as they follow from its axes and these options."""
+        if not self.alike:  # the model decides on the channels
+            axes = axes.with_channels(len(self.card(options.model).result_low))
         return axes.numbered(getattr(options, self.several)) if self.several else axes
 
     def cards(self) -> list[ModelCard]:

@@ -139,7 +139,7 @@ def _storable(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype == np.float16:
         return np.dtype("<f4")
     if dtype.kind not in "iuf" or dtype.itemsize > 8 or (dtype.kind in "iu" and dtype.itemsize == 8):
-        raise ImageError(f"OME-TIFF cannot store {dtype}: leave keep_dtype off, or convert the image to 32 bits first")
+        raise ImageError(f"OME-TIFF cannot store {dtype}: write it as .ome.zarr, or convert the image to 32 bits first")
     return dtype.newbyteorder("<")
 
 

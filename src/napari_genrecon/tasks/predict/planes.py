@@ -33,9 +33,9 @@ class ByPlaces:
 
     def __init__(self, source: ImageArray, axes: Axes, count: int) -> None:
         self._source, self._axes = source, axes
-        # Several channels from an image without any: a dimension must be made for them.
-        self._new = axes.channel is None and count > 1
-        self.axes = Axes("C" + axes.letters, axes.assumed) if self._new else axes
+        # Several channels from an image without any: a dimension is made for them.
+        self.axes = axes.with_channels(count)
+        self._new = len(self.axes) > len(axes)
         # The grid divides the result, so this says the result's shape; only reading is that of the image.
         shape = [int(n) for n in source.shape]
         if axes.channel is not None:
