@@ -174,6 +174,7 @@ def test_runs_as_a_module_where_the_command_is_not_on_the_path():
         ("several models: choose one (model)", "several models: choose one (--model)"),
         ("there is no option of that name (tile)", "there is no option of that name (tile)"),
         ("cells (model).tif is damaged", "cells (model).tif is damaged"),
+        ("cells (model) 2.tif is damaged", "cells (model) 2.tif is damaged"),
     ],
 )
 def test_options_in_messages_are_named_as_flags(message, said):

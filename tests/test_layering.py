@@ -14,7 +14,7 @@ from napari_genrecon.models.networks import NETWORKS
 from napari_genrecon.training import RECIPES
 
 ROOT = Path(napari_genrecon.__file__).parent
-SHARED = {"axes", "errors", "options", "arrays", "normal", "plural"}
+SHARED = {"axes", "errors", "options", "arrays", "normal", "plural", "shell"}
 MAY_IMPORT = {
     "axes": set(),
     "errors": set(),
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "arrays": set(),
     "normal": set(),
     "plural": set(),
+    "shell": set(),
     "engine": set(),
     "numerics": {"engine"},
     "noise": {"engine"},

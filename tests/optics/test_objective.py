@@ -75,7 +75,7 @@ def test_image_that_does_not_say_its_sizes_gets_a_sentence(image, sentence):
 
 
 def test_optics_without_a_pixel_size_are_no_psf():
-    with pytest.raises(OptionError, match=r"the pixel size is not known: give it \(pixel_size\) in micrometres"):
+    with pytest.raises(OptionError, match=r"the pixel size is not known: give it in micrometres \(pixel_size\)"):
         Optics(**WATER).psf()
 
 

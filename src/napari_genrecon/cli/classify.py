@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_genrecon.cli.terminal import IMAGES, Subparsers, add_command, add_flags, add_series, say, warn, watch
 from napari_genrecon.errors import OptionError
+from napari_genrecon.shell import quoted
 
 __all__ = ["add_commands"]
 
@@ -67,7 +68,7 @@ def _classify(parsed: argparse.Namespace) -> int:
     # The model first: if the table cannot be written, the training is not lost.
     if parsed.save:
         found.save(parsed.save)
-        say(f"kept the model {parsed.save!r}: genrecon classify IMAGE --model {parsed.save}")
+        say(f"kept the model {parsed.save!r}: genrecon classify IMAGE --model {quoted(parsed.save)}")
     found.to_csv(target, overwrite=parsed.overwrite)
     say(_counts(found))
     say(str(target))

@@ -12,8 +12,9 @@ from napari_genrecon.errors import ExistsError, GenReconError
 
 __all__ = ["add_folder_flags", "process_each", "sentence"]
 
-# The name of an option in a message, perhaps with its value. What follows keeps names of files as they are.
-_OPTION = re.compile(r"(?<= )\(([a-z_]+)(=[\w.]+)?\)(?=$|[ ,:;])")
+# The name of an option in a message, perhaps with its value. Messages end with it, or go on behind a comma or the like,
+# and not a space: a name such as "cells (model) 2.tif" stays as it is.
+_OPTION = re.compile(r"(?<= )\(([a-z_]+)(=[\w.]+)?\)(?=$|[,:;])")
 
 
 def add_folder_flags(parser: argparse.ArgumentParser) -> None:

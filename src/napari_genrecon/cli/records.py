@@ -10,6 +10,7 @@ from napari_genrecon.axes import assumption
 from napari_genrecon.cli.inputs import process_each
 from napari_genrecon.cli.terminal import FAILED, IMAGES, Subparsers, add_command, add_series, say, watch
 from napari_genrecon.errors import ImageError
+from napari_genrecon.shell import quoted
 
 __all__ = ["add_commands"]
 
@@ -144,8 +145,7 @@ def _blur(parsed: argparse.Namespace) -> int:
         image = open_image(path, axes=parsed.axes, series=parsed.series)
         found = measure_blur(image.data, axes=image.axes)
         # The command that uses the number, ready to be copied.
-        name = f'"{path}"' if " " in str(path) else path
-        return f"{path}: {found}\ngenrecon deblur {name} --psf {found.fwhm:.1f}"
+        return f"{path}: {found}\ngenrecon deblur {quoted(path)} --psf {found.fwhm:.1f}"
 
     return FAILED if process_each(parsed.inputs, measure, debug=parsed.debug) else 0
 

@@ -117,7 +117,7 @@ class Optics:
             If the pixel size is not known.
         """
         if self.pixel_size is None:
-            raise OptionError("the pixel size is not known: give it (pixel_size) in micrometres")
+            raise OptionError("the pixel size is not known: give it in micrometres (pixel_size)")
         return simulate_psf(
             na=self.na,
             wavelength=self.wavelength * _NM,

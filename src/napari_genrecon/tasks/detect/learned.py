@@ -100,12 +100,12 @@ def checked_region(complete: Any, shape: tuple[int, ...], axes: Axes) -> NDArray
     plane = (shape[axes.y], shape[axes.x])
     if region.shape not in (whole, plane):
         raise ImageError(
-            f"the region where everything is marked (complete) has shape {region.shape}, and the image {whole}: it "
-            "must be as large as the image, or as a plane of it without colours"
+            f"the region where everything is marked has shape {region.shape}, and the image {whole}: it must be as "
+            "large as the image, or as a plane of it without colours (complete)"
         )
     if not region.any():
         raise OptionError(
-            "the region where everything is marked (complete) is empty: draw it around objects that are all clicked on"
+            "the region where everything is marked is empty: draw it around objects that are all clicked on (complete)"
         )
     # A view: the region of one plane takes no memory for the others.
     return np.broadcast_to(region.reshape(_spread(axes, plane)) if region.shape != whole else region, whole)

@@ -19,6 +19,7 @@ from napari_genrecon.errors import GenReconError, OptionError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.layers import about_layer
 from napari_genrecon.io.record.history import made_from_layer
+from napari_genrecon.shell import quoted
 from napari_genrecon.tasks import TASKS, Result
 from napari_genrecon.tasks.pipeline import Pipeline, Step, pipeline_steps, read_pipeline, steps_of
 from napari_genrecon.tasks.result_name import result_name
@@ -242,7 +243,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         except GenReconError as error:
             self._jobs.refuse(error)
             return
-        self._say(f"Saved. On a folder of images: genrecon run {saved} FOLDER")
+        self._say(f"Saved. On a folder of images: genrecon run {quoted(saved)} FOLDER")
 
     def _pipeline(self) -> Pipeline:
         return Pipeline(tuple(self.steps), self._folder)
