@@ -19,7 +19,8 @@ from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
-from napari_genrecon.io.points import Points, read_places
+from napari_genrecon.io.layers import write_tiff_layers
+from napari_genrecon.io.points import Points, read_columns, read_places
 from napari_genrecon.io.record.check import record_at, verify
 from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.numerics.blobs.filters import Filters, filter_widths, noise_field
@@ -214,6 +215,34 @@ def test_layer_gives_its_units():
     found = detect(Image(image, scale=(0.5, 0.5), translate=(1, 2), units=("um", "um")))
     np.testing.assert_allclose(found.positions, found.pixels * 0.5 + (1, 2))
     assert found.units == ("micrometer",) * 2
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"rotate": 30},
+        {"shear": [0.3]},
+        {"affine": [[0.9, -0.2, 4], [0.1, 1.2, -7], [0, 0, 1]]},
+        {"rotate": -75, "shear": [0.2], "affine": [[1, 0, 2], [0.5, 1, 3], [0, 0, 1]]},
+    ],
+    ids=lambda turn: "+".join(turn),
+)
+@pytest.mark.parametrize("saved", [False, True], ids=["layer", "file"])
+def test_places_of_a_turned_layer_are_where_it_shows_them(tmp_path, turn, saved):
+    from napari.layers import Image
+
+    image, _ = scene(0)
+    layer = Image(image, scale=(0.5, 0.4), translate=(1, 2), units=("um", "um"), axis_labels=("y", "x"), **turn)
+    if saved:
+        write_tiff_layers(str(tmp_path / "a.ome.tif"), [layer.as_layer_data_tuple()])
+        assert main(["detect", str(tmp_path / "a.ome.tif")]) == 0
+    else:
+        detect(layer).to_csv(tmp_path / "a_detect.csv")
+    table = read_columns(tmp_path / "a_detect.csv")
+    pixels = read_places(tmp_path / "a_detect.csv")
+    np.testing.assert_allclose(pixels, detect(image).pixels, atol=1e-4)
+    shown = [layer.data_to_world(place) for place in pixels]
+    np.testing.assert_allclose(np.stack([table[f"{n}_micrometer"] for n in "yx"], 1), shown, rtol=1e-6)
 
 
 # --- files ---

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.layer_display import further_affine
 from napari_genrecon.io.publish import check_target, publishing
 from napari_genrecon.io.record.provenance import digest_json
 from napari_genrecon.io.record.sidecar import sidecar_of
@@ -84,10 +85,12 @@ class Points:
 
     @property
     def positions(self) -> NDArray[np.float64]:
-        """(N, D) places in the units of the image, `units`."""
+        """(N, D) places in the units of the image, `units`; where a layer that is rotated or sheared shows them."""
         whole, n = self.meta.filled(), len(self.letters)
         # (N, D) * (D,): colour samples, the last axis, have no place.
-        return np.asarray(self.pixels * np.array(whole.scale[:n]) + np.array(whole.translate[:n]))
+        found = np.asarray(self.pixels * np.array(whole.scale[:n]) + np.array(whole.translate[:n]))
+        further = further_affine(self.meta)
+        return found if further is None else found @ further[:n, :n].T + further[:n, n]
 
     @property
     def units(self) -> tuple[str, ...]:
