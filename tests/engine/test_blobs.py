@@ -14,6 +14,7 @@ from napari_genrecon.numerics.blobs.filters import (
     joined,
     noise_density,
     noise_field,
+    z_maps,
 )
 from napari_genrecon.numerics.blobs.maxima import highest_around
 
@@ -103,6 +104,24 @@ def test_edge_of_a_body_or_a_rod_in_a_volume_is_no_spot(axis):
         volume = 30.0 * body + np.random.default_rng(0).normal(size=body.shape)
         found = find_blobs(volume, filters((0.0,) * 3, spacing=(1.0, 1.0, 1.0)))
         assert not (found.z > 6).any()
+
+
+@pytest.mark.parametrize(("planes", "largest"), [(2, 8.0), (8, 20.0)])
+def test_object_in_a_stack_thinner_than_itself_has_one_maximum_under_each_filter(planes, largest):
+    values = noise_field((planes, 64, 64), (0.0, 0.3, 0.3), np.random.default_rng(1))
+    filters = Filters(filter_widths(2.0, largest, 3), (0.0, 0.3, 0.3), (1.0, 1.0, 1.0))
+    found = find_blobs(values, filters, spots_only=False)
+    wide = found[np.array(filters.widths)[found.level] > planes]
+    columns = [(level, *place) for level, place in zip(wide.level, np.round(wide.places[:, 1:]), strict=True)]
+    assert columns
+    assert len(set(columns)) == len(columns)
+
+
+def test_volume_has_the_maps_of_one_that_goes_on_as_its_mirror_image():
+    values = noise_field((12, 48, 48), (0.0,) * 3, np.random.default_rng(0))
+    filters = Filters(filter_widths(2.0, 6.0, 3), (0.0,) * 3, (1.0, 1.0, 1.0))
+    longer = z_maps(np.pad(values, [(24, 24), (0, 0), (0, 0)], mode="symmetric"), filters)[:, 24:-24]
+    np.testing.assert_allclose(z_maps(values, filters), longer, atol=2e-3)
 
 
 @given(st.lists(st.floats(0, 50), min_size=1, max_size=30))

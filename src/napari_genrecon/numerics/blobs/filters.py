@@ -10,7 +10,6 @@ maximum tell a blob from an edge).
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -49,6 +48,9 @@ STEP = 1.3  # ratio of neighbouring widths: a blob half-way between two loses le
 # is hardly ever kept: it is not looked at, as that takes time.
 _FALL, _MOST_OF_IT = 3.5, 0.8
 _WINDOW = {2: 5.0, 3: 3.0}  # widths around in which higher places are looked for; the price in 3D is the cube
+# Part of z by which it falls per pixel from the middle of a side that is shorter than the filters are wide, as in thin
+# stacks: all is alike along it, and rounding would make several maxima.
+_SLOPE = 1e-5
 _LEAST_EXCESS = 0.25  # noise that its mirror image cancels; next to nothing is left only in images of few pixels
 _SPECTRUM = 64  # samples of the spectrum per dimension from which roughness is computed
 _LAGS = _SPECTRUM // 2  # pixels over which correlated noise is followed: all that such a spectrum holds
@@ -182,9 +184,9 @@ def heights_at(
     for index in np.unique(levels):
         here, reach = levels == index, math.ceil(REACH * filters.widths[index])
         grid = (fft.next_fast_len(2 * reach + 1, real=True),) * 2
-        transfer, correlation = _filter(grid, filters, int(index))
         steps = np.arange(-reach, reach + 1)
-        kernel = fft.irfftn(transfer, grid)[np.ix_(steps, steps)] / math.sqrt(correlation.flat[0])
+        kernel = fft.irfftn(_transfer(grid, filters, int(index)), grid)[np.ix_(steps, steps)]
+        kernel /= math.sqrt(_variance(grid, filters, int(index)))
         kernel -= kernel.mean()  # it was cut, and a background must not count
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, reach, mode="symmetric"), kernel.shape)
         z[here] = [np.vdot(windows[y, x], kernel) for y, x in np.round(places[here]).astype(int)]
@@ -208,7 +210,7 @@ def noise_density(filters: Filters, index: int, z: Floats) -> NDArray[np.float64
 def _roughness(filters: Filters, index: int) -> float:
     """Return the product over dimensions of the s.d. of the slope of z, per pixel."""
     grid = (_SPECTRUM,) * len(filters.rho)
-    squares = _squares(grid, filters.spacing)
+    squares = sum(_squares_along(grid, filters.spacing))
     power = (squares * np.exp(-squares * (filters.widths[index] ** 2 / 2))) ** 2 * _power(grid, filters.rho)
     power[..., 1:-1] *= 2  # of a real transform, the other half is the same
     moments = [
@@ -233,16 +235,29 @@ class _Maps:
     def __init__(self, values: Floats, filters: Filters) -> None:
         self._filters, self._shape = filters, values.shape
         halo = widest_halo(filters)
-        padded = np.pad(values.astype(np.float32) - np.float32(values.mean()), [(n, n) for n in halo], mode="symmetric")
-        self._grid = tuple(fft.next_fast_len(n, real=True) for n in padded.shape)
-        self._inside = tuple(slice(n, n + length) for n, length in zip(halo, values.shape, strict=True))
-        self._spectrum = fft.rfftn(padded, self._grid)
+        # Noise is described on a grid that is as long as the image and the reach of the filters on both sides.
+        self._grid = tuple(
+            fft.next_fast_len(n + 2 * reach, real=True) for n, reach in zip(values.shape, halo, strict=True)
+        )
+        # Mirrored once, an image repeats itself, as it does in a Fourier transform, and needs nothing more beside it
+        # where the filters reach further than its length, as along Z.
+        once = [2 * n < whole for n, whole in zip(values.shape, self._grid, strict=True)]
+        around = [(0, n) if one else (reach, reach) for n, reach, one in zip(values.shape, halo, once, strict=True)]
+        padded = np.pad(values.astype(np.float32) - np.float32(values.mean()), around, mode="symmetric")
+        self._work = tuple(n if one else whole for n, whole, one in zip(padded.shape, self._grid, once, strict=True))
+        self._inside = tuple(slice(first, first + n) for (first, _), n in zip(around, values.shape, strict=True))
+        self._spectrum = fft.rfftn(padded, self._work)
+        self._weight = np.float32(1)
+        for axis, (n, step, one) in enumerate(zip(values.shape, filters.spacing, once, strict=True)):
+            if one and n * step < filters.widths[-1]:
+                slope = 1 - _SLOPE * np.abs(np.arange(n) - n // 2)
+                self._weight = self._weight * slope.astype(np.float32).reshape([-1, *(1,) * (values.ndim - 1 - axis)])
 
     def filtered(self, index: int) -> Floats:
         """Return the image under one filter."""
-        transfer, correlation = _filter(self._grid, self._filters, index)
-        found = fft.irfftn(self._spectrum * transfer, self._grid)[self._inside]
-        return np.asarray(found / np.float32(math.sqrt(correlation.flat[0])))
+        transfer = _transfer(self._work, self._filters, index)
+        found = fft.irfftn(self._spectrum * transfer, self._work)[self._inside]
+        return np.asarray(found * self._weight / np.float32(math.sqrt(_variance(self._grid, self._filters, index))))
 
     def mirrored(self, index: int, places: NDArray[np.float64], ends: Sequence[tuple[bool, bool]]) -> Floats:
         """Return the variance of the noise at places, 1 far from the edges, where the image meets its mirror image.
@@ -250,32 +265,64 @@ class _Maps:
         The noise at distance d from an edge is added to its mirror image at distance 2 d: for a filter of covariance R,
         the variance becomes ``R(0) + R(2 d)``, and likewise for several edges.
         """
-        correlation = _filter(self._grid, self._filters, index)[1]
-        lags = []  # per dimension: to the place itself, and to its mirror images
+        moments = _moments(self._grid, self._filters, index)
+        seen: list[NDArray[np.float64]] = []
         for axis, ((first, last), length, n) in enumerate(zip(ends, self._shape, self._grid, strict=True)):
             at = np.round(places[:, axis]).astype(int)
             both = [(first, 2 * at + 1), (last, 2 * (length - 1 - at) + 1)]
-            lags.append([0 * at, *(np.minimum(lag, n // 2) for is_end, lag in both if is_end)])
-        total = sum(correlation[index] for index in itertools.product(*lags))
-        return np.maximum(total / correlation.flat[0], _LEAST_EXCESS)
+            # To the place itself, and to its mirror images.
+            lags = [0 * at, *(np.minimum(lag, n // 2) for is_end, lag in both if is_end)]
+            seen.append(np.sum([moments[axis][:, lag] for lag in lags], axis=0))
+        return np.maximum(_covariance(seen) / _variance(self._grid, self._filters, index), _LEAST_EXCESS)
 
 
 @lru_cache(maxsize=24)  # filters of the tiles of one image, and of its last tiles
-def _filter(grid: tuple[int, ...], filters: Filters, index: int) -> tuple[Floats, Floats]:
-    """Return the transfer function of a filter, and the covariance of the noise behind it by distance."""
-    squares = _squares(grid, filters.spacing)
-    transfer = squares * np.exp(-squares * (filters.widths[index] ** 2 / 2))
-    covariance = fft.irfftn(transfer**2 * _power(grid, filters.rho), grid)
-    kept = tuple(slice(0, n // 2 + 1) for n in grid)
-    return transfer.astype(np.float32), covariance[kept].astype(np.float32)
+def _transfer(grid: tuple[int, ...], filters: Filters, index: int) -> Floats:
+    """Return the transfer function of a filter."""
+    along = _squares_along(grid, filters.spacing)
+    # One exponential of all would take several times as long as the product.
+    fall = math.prod(np.exp(-squares * (filters.widths[index] ** 2 / 2)) for squares in along)
+    return np.asarray(sum(along) * fall, np.float32)
 
 
-def _squares(grid: tuple[int, ...], spacing: tuple[float, ...]) -> NDArray[np.float64]:
-    """Return the squared angular frequency, per pixel along X, of every entry of a real Fourier transform."""
-    total = np.zeros(1)
-    for axis, (waves, step) in enumerate(zip(_waves(grid), spacing, strict=True)):
-        total = total + (waves / step).reshape([-1 if i == axis else 1 for i in range(len(grid))]) ** 2
-    return total
+@lru_cache(maxsize=96)
+def _moments(grid: tuple[int, ...], filters: Filters, index: int) -> list[NDArray[np.float64]]:
+    """Return per dimension, by distance, what `_covariance` makes the covariance of the noise behind a filter of.
+
+    The power of that noise is the square of a sum over dimensions times a product over them: its transform needs those
+    along one dimension only, of the summands to the powers 0, 1 and 2.
+    """
+    found = []
+    for n, step, near in zip(grid, filters.spacing, filters.rho, strict=True):
+        (squares,) = _squares_along((n,), (step,))
+        power = np.exp(-squares * filters.widths[index] ** 2) * _power((n,), (near,))
+        found.append(fft.irfft([power, power * squares, power * squares**2], n)[:, : n // 2 + 1])
+    return found
+
+
+def _covariance(moments: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the covariance of the noise from its moments (3, ...) along every dimension."""
+    # As by the binomial theorem: (a + b)**2 = a**2 + 2 a b + b**2
+    none, one, two = moments[0]
+    for more in moments[1:]:
+        none, one, two = (
+            none * more[0],
+            one * more[0] + none * more[1],
+            two * more[0] + 2 * one * more[1] + none * more[2],
+        )
+    return np.asarray(two)
+
+
+def _variance(grid: tuple[int, ...], filters: Filters, index: int) -> float:
+    """Return the variance of the noise behind a filter."""
+    return float(_covariance([each[:, 0] for each in _moments(grid, filters, index)]))
+
+
+def _squares_along(grid: tuple[int, ...], spacing: tuple[float, ...]) -> list[NDArray[np.float64]]:
+    """Return the squared angular frequencies, per pixel along X, of a real Fourier transform along each dimension."""
+    shapes = [[-1 if i == axis else 1 for i in range(len(grid))] for axis in range(len(grid))]
+    along = zip(_waves(grid), spacing, shapes, strict=True)
+    return [(waves / step).reshape(shape) ** 2 for waves, step, shape in along]
 
 
 def _waves(grid: tuple[int, ...]) -> list[NDArray[np.float64]]:
