@@ -176,10 +176,21 @@ def test_a_closed_training_leaves_nothing(tmp_path, monkeypatch):
     image, places = rings_and_discs()
     clicks = places[places[:, 0] < 64]
     steps = detect_steps(image, DetectOptions(clicks=clicks, complete=COMPLETE, method="heatmap"))
-    assert any("1 of 4 trainings" in progress.note for progress in steps)
+    assert any("learning from the clicks, 1 of 4 trainings" in progress.note for progress in steps)
     assert list(tmp_path.glob("genrecon-*"))
     steps.close()
     assert not list(tmp_path.glob("genrecon-*"))
+
+
+def test_cutting_of_crops_can_be_cancelled_between_any_two(monkeypatch):
+    cut = []
+    real = heat._crop
+    monkeypatch.setattr(heat, "_crop", lambda *given: cut.append(1) or real(*given))
+    image, places = rings_and_discs()
+    clicks = places[places[:, 0] < 64]
+    steps = detect_steps(image, DetectOptions(clicks=clicks, complete=COMPLETE, method="heatmap"))
+    seen = [len(cut) for progress in steps if len(cut) < 5 or steps.close()]
+    assert seen[-5:] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.slow

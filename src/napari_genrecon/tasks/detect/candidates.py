@@ -191,8 +191,7 @@ def _each_once(places: Floats, planes: NDArray[np.floating] | NDArray[np.intp], 
     far = 4 * radius + float(np.ptp(places))
     tree = cKDTree(np.c_[places, planes * far])
     free = np.ones(len(places), bool)
-    for i in range(len(places)):
-        if free[i]:
-            near = np.array(tree.query_ball_point(tree.data[i], radius))
-            free[near[near > i]] = False
+    pairs = tree.query_pairs(radius, output_type="ndarray")  # the first comes before the second
+    for one, other in pairs[np.argsort(pairs[:, 0], kind="stable")]:
+        free[other] &= not free[one]  # what comes before `one` is settled
     return np.flatnonzero(free)

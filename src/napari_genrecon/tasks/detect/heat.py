@@ -135,21 +135,24 @@ def train_steps(marked: list[Marked], fold: int | None, device: str) -> Generato
     from napari_genrecon.training.session import train_aside_steps
 
     options = task_recipe("detect").options(device=device)
-    steps = train_aside_steps(_dataset(marked, fold), options, name="clicks", note="learning from the clicks")
+    dataset = yield from _dataset(marked, fold)
+    steps = train_aside_steps(dataset, options, name="clicks", note="learning from the clicks")
     card, content = yield from steps
     return load_network(card, device, content)
 
 
-def _dataset(marked: list[Marked], fold: int | None) -> Dataset:
+def _dataset(marked: list[Marked], fold: int | None) -> Generator[Progress, None, Dataset]:
     """Cut crops, of which half are around clicks, with the heat and where it is known."""
     rng = np.random.default_rng(0)
     known = [each.without(fold) for each in marked]
     clicks = [(i, place) for i, (places, _) in enumerate(known) for place in places]
-    free = np.array([(i, y, x) for i, (_, where) in enumerate(known) for y, x in np.argwhere(where)])
+    # (N, 3): plane, y and x
+    free = np.concatenate([np.insert(np.argwhere(where), 0, i, axis=1) for i, (_, where) in enumerate(known)])
     count = _CROPS + _HELD_OUT
     x = np.empty((count, marked[0].picture.channels.shape[0], _CROP, _CROP), np.float32)
     targets = np.empty((count, 2, _CROP, _CROP), np.float32)
     for index in range(count):
+        yield Progress(0, 0, "cutting crops around the clicks")
         if index % 2:
             plane, place = clicks[index // 2 % len(clicks)]
             place = place + rng.uniform(-_CROP / 3, _CROP / 3, 2)
@@ -207,7 +210,7 @@ def heat_steps(
     Yields
     ------
     Progress
-        Before every part of the plane.
+        Before every run of the network.
 
     Returns
     -------
@@ -222,11 +225,12 @@ def heat_steps(
     odds = np.empty(channels.shape[1:], np.float32)
     grid = TileGrid(shape=odds.shape, tile=(TILE, TILE), halo=halo, scale=(1, 1), stride=stride)
     for tile in grid.tiles():
-        yield Progress(0, 0, "drawing heat maps")
-        part = channels[:, *tile.src]
+        part, ways = channels[:, *tile.src], []
         # Even ways mirror and do not turn, so that tiles keep their sides; done twice, each undoes itself. The mean of
         # the answers is steadier than one.
-        ways = [turned(model(turned(part, way)), way) for way in range(0, WAYS, 2)]
+        for way in range(0, WAYS, 2):
+            yield Progress(0, 0, "drawing heat maps")
+            ways.append(turned(model(turned(part, way)), way))
         odds[tile.dst] = np.mean(ways, axis=0)[tile.crop]
     odds = odds[: shape[0], : shape[1]]
     where = find_maxima(odds, RARE)

@@ -283,10 +283,10 @@ def _paired(found: Floats, truth: Floats, radius: float) -> NDArray[np.bool_]:
         return paired
     tree = cKDTree(truth)
     # Surest first, each with the nearest click that is still free: two findings of one object count once.
-    for i, place in enumerate(found):
-        near = np.array([j for j in tree.query_ball_point(place, radius) if free[j]], np.intp)
+    for i, within in enumerate(tree.query_ball_point(found, radius)):
+        near = np.array([j for j in within if free[j]], np.intp)
         if len(near):
-            free[near[np.argmin(np.linalg.norm(truth[near] - place, axis=1))]] = False
+            free[near[np.argmin(np.linalg.norm(truth[near] - found[i], axis=1))]] = False
             paired[i] = True
     return paired
 
