@@ -259,12 +259,15 @@ Sizes = dict[str, tuple[float, str]]
 _UNKNOWN = "IQ"  # letters that tifffile gives to dimensions without a name in the file
 
 
-def resolved_axes(axes: str | None, letters: str, shape: tuple[int, ...], unknown: str = _UNKNOWN) -> Axes:
-    """Return the axes that were given, else those of the file if they mean something to us, else the rule's."""
+def resolved_axes(axes: str | None, letters: str, shape: tuple[int, ...], *, stated: str = "") -> Axes:
+    """Return the axes that were given, else those of the file if they mean something to us, else the rule's.
+
+    `stated` are letters that the file itself writes, although tifffile also gives them to dimensions without a name.
+    """
     if axes:
         return resolve_axes(axes, shape)
     try:
-        known = letters and not set(unknown) & set(letters)
+        known = letters and not set(_UNKNOWN) & (set(letters) - set(stated))
         # Checked with the shape, but not marked as assumed: the file says so.
         return Axes(resolve_axes(letters, shape).letters) if known else resolve_axes(None, shape)
     except ImageError:  # an order of dimensions that is not supported: the rule may still do

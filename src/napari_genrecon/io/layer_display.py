@@ -17,7 +17,7 @@ from napari_genrecon.io.image_file import ImageMeta
 
 __all__ = [
     "channel_display", "colormaps", "further_affine", "hex_color", "is_of_napari", "limits", "lut_display", "placed",
-    "saved_colours", "saved_limits", "stored_display", "with_more", "without", "without_deep_colours",
+    "saved_colours", "saved_limits", "stated", "stored_display", "with_more", "without", "without_deep_colours",
 ]  # fmt: skip
 
 # Settings of a layer that hold the display limits and the colours of all channels where a format has no room for them.
@@ -37,20 +37,21 @@ def without_deep_colours(about: ImageMeta, dtype: np.dtype[Any], n: int) -> Imag
 
 def with_more(about: ImageMeta, letters: str) -> ImageMeta:
     """Add dimensions in front, with what the settings of the saved layer say of their size, unit and place."""
-    saved = about.layer or {}
-    order = str(saved.get("axes", "")).replace("S", "")
-
-    def stated(name: str, default: Any) -> list[Any]:
-        known = dict(zip(order, saved.get(name, ()), strict=False))
-        return [known.get(letter, default) for letter in letters]
-
+    scale, units, translate = (stated(about.layer or {}, name) for name in ("scale", "units", "translate"))
     return replace(
         about,
         axes=Axes(letters + about.axes.letters),
-        scale=(*map(float, stated("scale", 1)), *about.scale),
-        units=(*map(str, stated("units", "pixel")), *about.units),
-        translate=(*map(float, stated("translate", 0)), *about.translate),
+        scale=(*(float(scale.get(letter, 1)) for letter in letters), *about.scale),
+        units=(*(str(units.get(letter, "pixel")) for letter in letters), *about.units),
+        translate=(*(float(translate.get(letter, 0)) for letter in letters), *about.translate),
     )
+
+
+def stated(layer: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what the settings of a saved layer say of its dimensions, such as its scale, by letter."""
+    letters, values = str(layer.get("axes", "")).replace("S", ""), layer.get(name)
+    # Another number of values: another program has changed the file.
+    return dict(zip(letters, values, strict=True)) if isinstance(values, list) and len(values) == len(letters) else {}
 
 
 def placed(about: ImageMeta) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import COLOUR_SAMPLES, Axes
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile, ImageMeta, Series, about_with, chosen_series, resolved_axes
-from napari_genrecon.io.layer_display import lut_display, saved_colours, saved_limits
+from napari_genrecon.io.layer_display import lut_display, saved_colours, saved_limits, stated
 from napari_genrecon.io.lazy import at_once
 from napari_genrecon.io.record.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 from napari_genrecon.io.tiff.acquisition import acquisition_in
@@ -59,7 +59,7 @@ def open_tiff(path: Path, axes: str | None, series: int | str | None = None) -> 
             source, target, letters = samples_moved(letters, levels[0].shape, levels[0].dtype)
             levels = [_moved(level, source, target) for level in levels]
         # OME-XML has Q for a dimension of another kind than its own, such as several fillings.
-        found = resolved_axes(axes, letters, tuple(levels[0].shape), "I" if ome is not None else "IQ")
+        found = resolved_axes(axes, letters, tuple(levels[0].shape), stated="Q" if ome is not None else "")
         lut = lut_of(one.keyframe, shown_only=shown_only)
         # OME-XML says all there is; other files say it in places that differ by program.
         if ome is None:
@@ -108,12 +108,9 @@ def _about_ome(axes: Axes, shape: tuple[int, ...], ome: Element, image: Element,
 
 def _places(known: tuple[float, ...], axes: Axes, layer: dict[str, Any]) -> tuple[float, ...]:
     """Add the places that OME-XML has no room for, as in time, from the settings of the layer."""
-    letters, places = str(layer.get("axes", "")).replace("S", ""), layer.get("translate")
-    if not isinstance(places, list) or len(places) != len(letters):
-        return known
     saved = {
         letter: float(place)
-        for letter, place in zip(letters, places, strict=True)
+        for letter, place in stated(layer, "translate").items()
         if letter not in "CZYX" and isinstance(place, int | float) and math.isfinite(place)
     }
     found = tuple(
