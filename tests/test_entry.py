@@ -42,6 +42,31 @@ def test_ctrl_c_while_the_command_starts_shows_no_traceback(module):
     assert done.stderr == "genrecon: interrupted\n"
 
 
+END = """
+import os, signal, sys
+from napari_genrecon.io.tiff import write
+
+written = write._Planes._write_one
+def end(self, tif, plane, *, first):
+    written(self, tif, plane, first=first)
+    if not first:
+        os.kill(os.getpid(), signal.SIGTERM)
+write._Planes._write_one = end
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell that starts it in the background does
+from napari_genrecon.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM that a process could catch")
+def test_job_that_a_cluster_ends_leaves_nothing_half_written(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.random.default_rng(0).poisson(30, (3, 64, 64)).astype("u2"))
+    command = [sys.executable, "-c", END, "denoise", str(tmp_path / "a.tif")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, [path.name for path in tmp_path.iterdir()]) == (130, ["a.tif"])
+    assert "interrupted; no file was left half written" in done.stderr
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
 def test_consoles_that_lack_letters_get_escapes(tmp_path, encoding):
     path = tmp_path / "клетки → 細胞.tif"

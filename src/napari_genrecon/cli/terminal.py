@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 import typing
 import warnings
 from collections.abc import Callable, Iterator
@@ -120,7 +122,7 @@ def beside_bar() -> Iterator[None]:
 
 
 def watch(steps: Any, title: str, tell: Callable[[Any], object] = lambda _: None) -> Any:
-    """Run all steps with a progress bar and return their result; Ctrl-C closes the steps, which then clean up.
+    """Run all steps with a progress bar and return their result; Ctrl-C or SIGTERM closes the steps, which clean up.
 
     `tell` is called with the progress of every step; what it prints must not run into the bar (`beside_bar`).
     """
@@ -129,7 +131,7 @@ def watch(steps: Any, title: str, tell: Callable[[Any], object] = lambda _: None
     from napari_genrecon.engine.run import finish
 
     # `disable=None`: no bar where the output is no terminal, such as a log file of a cluster.
-    with tqdm(desc=title, unit="step", leave=False, disable=None, file=sys.stderr) as bar:
+    with _ended_as_by_ctrl_c(), tqdm(desc=title, unit="step", leave=False, disable=None, file=sys.stderr) as bar:
 
         def show(progress: Any) -> None:
             # 0 means that the number of steps is not known: tqdm then counts without a bar.
@@ -140,3 +142,23 @@ def watch(steps: Any, title: str, tell: Callable[[Any], object] = lambda _: None
             tell(progress)
 
         return finish(steps, show)
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Take SIGTERM, by which clusters end jobs, as Ctrl-C: by itself it would leave files that are half written."""
+
+    def end(number: int, frame: Any) -> None:
+        # A training has set what Ctrl-C does; a shell may have set that it does nothing.
+        on_ctrl_c = signal.getsignal(signal.SIGINT)
+        (on_ctrl_c if callable(on_ctrl_c) else signal.default_int_handler)(number, frame)
+
+    # Only the main thread may set it, and only what is at its default is replaced.
+    mine = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if mine:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if mine:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
