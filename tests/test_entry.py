@@ -67,6 +67,17 @@ def test_job_that_a_cluster_ends_leaves_nothing_half_written(tmp_path):
     assert "interrupted; no file was left half written" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell for POSIX systems")
+@pytest.mark.parametrize("closed", ["| head -n 1 >&2; exit ${PIPESTATUS[0]}", "2>&-", ">&-"])
+def test_output_without_a_reader_shows_no_traceback(tmp_path, closed):
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.random.default_rng(0).poisson(30, (64, 64)).astype("u2"))
+    line = f"{sys.executable} -u -m napari_genrecon noise {tmp_path}/a.tif {tmp_path}/b.tif {closed}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert done.returncode == (141 if "head" in closed else 0)
+    assert done.stderr.count("\n") == ("head" in closed)
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
 def test_consoles_that_lack_letters_get_escapes(tmp_path, encoding):
     path = tmp_path / "клетки → 細胞.tif"

@@ -28,12 +28,14 @@ def process_each(paths: list[Path], process: Callable[[Path], str], *, debug: bo
     failed = 0
     for path in paths:
         try:
-            say(process(path))
+            text = process(path)
         except Exception as error:  # one bad file must not end a batch, nor show the user a traceback
             if debug:
                 raise
             failed += 1
             warn(f"{path}: {sentence(error, path)}")
+        else:
+            say(text)
     return failed
 
 
