@@ -71,6 +71,13 @@ def test_identity_returns_the_input_bit_for_bit(axes, dtype):
     np.testing.assert_array_equal(example.image, image)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "longdouble"])
+def test_floats_of_any_size_are_turned(dtype):
+    image = np.random.default_rng(0).integers(5, 120, (40, 33)).astype(dtype)
+    for example in augment(image, n=2):
+        assert example.image.dtype == image.dtype
+
+
 def test_flips_alone_move_pixels_labels_and_points_exactly():
     image, labels, points = scene((64, 64))
     for example in augment(image, labels, points, n=8, **{**STILL, "flips": True}):

@@ -15,9 +15,9 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from napari.layers import Image, Labels, Points, Shapes
 
 import napari_genrecon
-from napari_genrecon import Optics, check, deblur, denoise, detect_damage, inpaint, measure_noise, upscale
+from napari_genrecon import Optics, augment, check, deblur, denoise, detect_damage, inpaint, measure_noise, upscale
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
-from napari_genrecon.tasks.given import given_images, given_mask
+from napari_genrecon.tasks.given import given_images, given_points
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* of the pixels are hot or dead ones")
 
@@ -106,7 +106,23 @@ def test_layers_can_be_trained_on():
     assert [p is NOISY for p in pixels] == [True, True]
     assert [str(letters) for letters in axes] == ["CYX", "CYX"]
     assert given_images(NOISY, "ZYX") == (NOISY, "ZYX")
-    assert given_mask([Points([[1, 2]])], ("points",))[0].tolist() == [[1, 2]]
+    assert given_points([Points([[1, 2]])], None)[0].tolist() == [[1, 2]]
+
+
+PLACES = np.array([[4.0, 5.0], [10.0, 3.0]])
+
+
+@pytest.mark.parametrize("image", [Image(NOISY[0], scale=(0.5, 0.5), translate=(3, -2), rotate=20), NOISY[0]])
+def test_points_of_a_layer_are_where_it_shows_them_on_the_layer_of_the_image(image):
+    turned = isinstance(image, Image)
+    shown = [image.data_to_world(place) for place in PLACES] if turned else PLACES
+    marks = Points(np.array(shown) / 2, scale=(2, 2)) if turned else Points(PLACES)
+    np.testing.assert_allclose(given_points(marks, image), PLACES)
+    np.testing.assert_allclose(given_points([marks] * 2, [image] * 2), [PLACES] * 2)
+    np.testing.assert_allclose(given_points(PLACES, image), PLACES)
+    np.testing.assert_allclose(
+        augment(image, axes="YX", points=marks, n=1)[0].points, augment(NOISY[0], points=PLACES, n=1)[0].points
+    )
 
 
 @pytest.mark.parametrize("channels", [2, 5])

@@ -53,9 +53,9 @@ class Places:
 
         # float32 holds every integer of 16 bits exactly.
         narrow = source.dtype.itemsize <= 2 or source.dtype == np.float32
-        # `map_coordinates` does not read float16.
-        source = source.astype(np.float32) if source.dtype == np.float16 else source
         kind = np.float32 if narrow else np.float64
+        # `map_coordinates` reads no floats of 16 bits, nor of more than 64.
+        source = source.astype(kind, copy=False) if source.dtype.kind == "f" else source
         found = ndimage.map_coordinates(source, self.where, output=kind, order=1, mode="nearest")
         found[self.outside] = fill
         return np.asarray(found)

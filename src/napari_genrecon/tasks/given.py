@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,17 @@ from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.layers import about_layer, axes_of
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 
-__all__ = ["Given", "given_image", "given_images", "given_mask", "given_pixel_size", "given_psf", "warn_assumed"]
+__all__ = [
+    "Given",
+    "given_image",
+    "given_images",
+    "given_mask",
+    "given_pixel_size",
+    "given_points",
+    "given_psf",
+    "in_pixels",
+    "warn_assumed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,40 @@ def given_mask(mask: Any, kinds: Sequence[str] = ("labels", "image")) -> Any:
     if isinstance(mask, list | tuple) and any(map(_is_layer, mask)):
         return [given_mask(entry, kinds) for entry in mask]
     return _pixels(mask, kinds, f"a {' or '.join(kinds)} layer")[0] if _is_layer(mask) else mask
+
+
+def given_points(points: Any, image: Any) -> Any:
+    """Return the places of a points layer in pixels of an image layer (or of each of a list), or else what was given.
+
+    A layer of points has a scale and a place of its own. Those of other dimensions are taken as pixels.
+    """
+    if isinstance(points, list | tuple) and any(map(_is_layer, points)):
+        images = list(image) if isinstance(image, list | tuple) else [image] * len(points)
+        # Another number of images is refused where the two are used.
+        return [given_points(*pair) for pair in zip_longest(points, images[: len(points)])]
+    if not _is_layer(points):
+        return points
+    places, _ = _pixels(points, ("points",), "a points layer")
+    # Plugins get layers behind a proxy.
+    points, image = (getattr(layer, "__wrapped__", layer) for layer in (points, image))
+    return in_pixels(points, image) if _is_layer(image) and image.ndim == points.ndim else places
+
+
+def in_pixels(points: Any, image: Any) -> Any:
+    """Return the points of a layer, (N, D), in pixels of an image layer.
+
+    Raises
+    ------
+    OptionError
+        If the layers differ in their number of dimensions.
+    """
+    if points.ndim != image.ndim:
+        raise OptionError(
+            f"'{points.name}' has {points.ndim} dimensions, '{image.name}' has {image.ndim}: points need as many as "
+            "their image"
+        )
+    # Without any point the array would have no second dimension.
+    return np.array([image.world_to_data(points.data_to_world(p)) for p in points.data]).reshape(-1, image.ndim)
 
 
 def given_psf(psf: Any) -> Any:

@@ -19,7 +19,7 @@ from napari_genrecon.tasks import TASKS
 from napari_genrecon.tasks.advise.advice import Advice
 from napari_genrecon.tasks.advise.rules import RULES, Rule
 from napari_genrecon.tasks.advise.situation import Machine, Situation, object_count, point_count
-from napari_genrecon.tasks.given import given_image, given_mask, warn_assumed
+from napari_genrecon.tasks.given import given_image, given_mask, given_points, warn_assumed
 from napari_genrecon.tasks.measure import Noise, as_source, measure_noise
 
 __all__ = ["advise", "advise_steps", "advices", "nothing_to_do"]
@@ -85,7 +85,7 @@ def advise(
     resolved = resolve_axes(given.axes, source.shape)
     warn_assumed(resolved, source)
     meta = given.layer or {}
-    counted = {"labels": given_mask(labels, ("labels",)), "points": given_mask(points, ("points",))}
+    counted = {"labels": given_mask(labels, ("labels",)), "points": given_points(points, image)}
     scale = tuple(map(float, meta.get("scale", ())))
     units = tuple(map(str, meta.get("units", ()) or ()))
     facts = {"goal": goal, "images": images, "classes": tuple(classes), "scale": scale, "units": units}

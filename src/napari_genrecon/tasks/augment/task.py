@@ -15,7 +15,7 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.tasks.augment.example import Example, example_steps
 from napari_genrecon.tasks.augment.options import AugmentOptions
 from napari_genrecon.tasks.augment.parent import Parent, parent_steps
-from napari_genrecon.tasks.given import given_image, given_mask, warn_assumed
+from napari_genrecon.tasks.given import given_image, given_mask, given_points, warn_assumed
 from napari_genrecon.tasks.measure import as_source
 
 __all__ = ["augment", "augment_steps"]
@@ -110,7 +110,7 @@ def augment(
         n=n, flips=flips, rotate=rotate, scale=scale, elastic=elastic, gamma=gamma, blur=blur, cutout=cutout,
         exposure=exposure, seed=seed, axes=resolved,
     )  # fmt: skip
-    found = given_mask(labels, ("labels",)), given_mask(points, ("points",))
+    found = given_mask(labels, ("labels",)), given_points(points, image)
     return finish(augment_steps(source, options, *found))
 
 

@@ -20,7 +20,7 @@ from napari_genrecon.recognition.saved import load_classifier
 from napari_genrecon.tasks.classify.describe import Described, describe_images_steps
 from napari_genrecon.tasks.classify.options import ClassifyOptions
 from napari_genrecon.tasks.classify.result import Classification, learn_steps, predict_steps
-from napari_genrecon.tasks.given import given_image, given_mask
+from napari_genrecon.tasks.given import given_image, given_mask, given_points
 
 __all__ = ["Classes", "ClassifyOptions", "classify", "classify_steps"]
 
@@ -124,7 +124,7 @@ def classify(
     options = ClassifyOptions(size=size, network=network, seed=seed, device=device)
     facts = {
         "axes": [image.axes for image in given],
-        "labels": _listed(given_mask(labels, ("labels",))), "points": _listed(given_mask(points, ("points",))),
+        "labels": _listed(given_mask(labels, ("labels",))), "points": _listed(given_points(points, images)),
         # What is said explicitly counts more than what the layer says.
         "pixel_size": pixel_size or size_here, "units": units or units_here, "channel_names": channel_names,
     }  # fmt: skip

@@ -28,7 +28,7 @@ from napari_genrecon.tasks.detect.planes import Channel, Found, channel_of, find
 from napari_genrecon.tasks.detect.selection import Selection, select, select_spots
 from napari_genrecon.tasks.detect.spot_noise import SpotNoise
 from napari_genrecon.tasks.detect.wide import WideFinder, left_out, wide_finders, wide_note
-from napari_genrecon.tasks.given import given_image, given_mask
+from napari_genrecon.tasks.given import given_image, given_mask, given_points
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import borrowed
 from napari_genrecon.tasks.task import Result
@@ -139,7 +139,7 @@ def detect(
     """
     given = given_image(image, axes)
     options = DetectOptions(
-        clicks=given_mask(clicks, ("points",)),
+        clicks=given_points(clicks, image),
         complete=given_mask(complete),
         method=method,
         fdr=fdr,

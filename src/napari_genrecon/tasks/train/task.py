@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from napari_genrecon.arrays import ImageLayer, ImageLike
 from napari_genrecon.engine.run import Progress, finish, map_progress
 from napari_genrecon.models import device_note, load_model
-from napari_genrecon.tasks.given import given_images, given_mask, given_pixel_size
+from napari_genrecon.tasks.given import given_images, given_mask, given_pixel_size, given_points
 from napari_genrecon.tasks.train.data import training_data
 from napari_genrecon.training import find_recipe, read_options
 from napari_genrecon.training.data.dataset import CropOptions
@@ -124,7 +124,7 @@ def train(
     pixels, letters = given_images(images, axes)
     wanted, target_letters = (None, None) if targets is None else given_images(targets, target_axes)
     where = {
-        "axes": letters, "labels": given_mask(labels, ("labels",)), "points": given_mask(points, ("points",)),
+        "axes": letters, "labels": given_mask(labels, ("labels",)), "points": given_points(points, images),
         "groups": groups, "targets": wanted, "target_axes": target_letters,
         "pixel_size": pixel_size, "units": units, "channel_names": channel_names,
     }  # fmt: skip

@@ -15,8 +15,8 @@ from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.plural import number_of
 from napari_genrecon.tasks.augment.folder import Source
 from napari_genrecon.tasks.files import turned
+from napari_genrecon.tasks.given import in_pixels
 from napari_genrecon.widgets.layers.choice import LayerLists
-from napari_genrecon.widgets.layers.places import in_pixels
 from napari_genrecon.widgets.layers.snapshot import (
     display,
     is_no_image,

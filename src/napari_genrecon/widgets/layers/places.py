@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_genrecon.arrays import ImageArray
-from napari_genrecon.errors import OptionError
 from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
 
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
 
-__all__ = ["beside", "in_pixels", "look_at", "put", "stack_keywords"]
+__all__ = ["beside", "look_at", "put", "stack_keywords"]
 
 _GAP = 0.04  # share of the height of the other layers: enough to tell two images apart
 _FILL = 0.6  # share of the canvas that a layer fills, so that its surroundings stay in sight
@@ -66,20 +65,3 @@ def look_at(viewer: Viewer, layer: Layer, centre: Any = None, side: float = 0.0)
     camera = viewer.scene.camera
     camera.center = (0.0, *middle[-2:])
     camera.zoom = _FILL * min(viewer.canvas.size) / side
-
-
-def in_pixels(points: Any, image: Any) -> Any:
-    """Return the points of a layer, (N, D), in pixels of an image layer.
-
-    Raises
-    ------
-    OptionError
-        If the layers differ in their number of dimensions.
-    """
-    if points.ndim != image.ndim:
-        raise OptionError(
-            f"'{points.name}' has {points.ndim} dimensions, '{image.name}' has {image.ndim}: points need as many as "
-            "their image"
-        )
-    # Without any point the array would have no second dimension.
-    return np.array([image.world_to_data(points.data_to_world(p)) for p in points.data]).reshape(-1, image.ndim)

@@ -13,9 +13,9 @@ from napari.layers import Image, Labels, Points
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.layers import stacked
 from napari_genrecon.plural import number_of
+from napari_genrecon.tasks.given import in_pixels
 from napari_genrecon.training.data.dataset import SIZES, CropOptions
 from napari_genrecon.widgets.layers.choice import LayerLists
-from napari_genrecon.widgets.layers.places import in_pixels
 from napari_genrecon.widgets.layers.snapshot import (
     display,
     is_synthetic,
