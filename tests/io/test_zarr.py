@@ -20,9 +20,9 @@ from napari_genrecon.errors import GenReconWarning, ImageError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
-from napari_genrecon.io.record.provenance import Stored
+from napari_genrecon.io.record.provenance import Stored, note_device
 from napari_genrecon.io.zarr import journal
-from napari_genrecon.io.zarr.write import write_zarr_steps
+from napari_genrecon.io.zarr.write import _store, write_zarr_steps
 
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {"strength": 1.0}}
 CALIBRATED = {
@@ -368,6 +368,16 @@ def test_run_whose_journal_was_cut_short_in_a_line_is_continued(tmp_path, lazy):
 
 
 # --- other stores than one image ---
+
+
+def test_regions_that_a_worker_computes_before_it_stores_the_first_name_its_device(tmp_path, stack):
+    zarr.create_array(tmp_path / "0", shape=stack.shape, dtype=stack.dtype, chunks=(1, 70, 90))
+    stored = []
+    note_device("A GPU, bfloat16")  # all three planes are computed, and then stored
+    for z in range(3):
+        region = (slice(z, z + 1), slice(None), slice(None))
+        stored.append(_store(stack[z : z + 1], str(tmp_path / "0"), region, counts=True))
+    assert {each.machine.endswith("A GPU, bfloat16") for each in stored} == {True}
 
 
 def test_level_that_is_opened_by_itself_lies_over_its_image(tmp_path):

@@ -38,6 +38,7 @@ __all__ = [
     "is_same_run",
     "machine",
     "make_record",
+    "device_noted",
     "note_device",
     "run_digest",
     "sealed",
@@ -108,6 +109,11 @@ def note_device(words: str) -> None:
     _USED.words = words
 
 
+def device_noted() -> str:
+    """Return the words of `note_device` in this thread; empty if there were none."""
+    return getattr(_USED, "words", "")
+
+
 def machine(device: str | None = None, *, network: bool = True) -> str:
     """Describe processor, threads and device: they set the order in which numbers are added up, and so the last digits.
 
@@ -118,7 +124,7 @@ def machine(device: str | None = None, *, network: bool = True) -> str:
     network : bool
         Whether a network made the result; else threads and device do not count.
     """
-    used = getattr(_USED, "words", "") if device is None else device
+    used = device_noted() if device is None else device
     return ", ".join(filter(None, [_cpu(network=network), used if network else ""]))
 
 

@@ -27,6 +27,7 @@ from napari_genrecon.io.record.provenance import (
     Stored,
     combined,
     counted,
+    device_noted,
     digest_pixels,
     is_same_run,
     machine,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["write_zarr_steps"]
 
 _ORDER = "TCZYX"  # OME-Zarr wants time, then channels, then space
+_DEVICES: dict[str, str] = {}  # words for the device on which this process computed the regions of a store, by its path
 _LARGEST_NUMBER = 8  # bytes; longer floats are not portable
 
 Index = tuple[int, ...]
@@ -347,8 +349,10 @@ def _store(block: NDArray[Any], path: str, region: Region, counts: bool) -> Stor
     array[region] = pixels
     # Counted before rounding: an integer has no NaN.
     known = (count_nan(block), clipped) if counts else (None, None)
-    computed_by = machine()
-    note_device("")  # the next region may need no network
+    # A worker may compute several regions before it stores the first: all of one job ran on the same device.
+    words = _DEVICES[path] = device_noted() or _DEVICES.get(path, "")
+    computed_by = machine(words)
+    note_device("")  # the next job may need no network
     return Stored(digest_pixels(pixels), known[0], known[1], computed_by)
 
 
