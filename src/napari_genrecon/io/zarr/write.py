@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["write_zarr_steps"]
 
 _ORDER = "TCZYX"  # OME-Zarr wants time, then channels, then space
-_DEVICES: dict[str, str] = {}  # words for the device on which this process computed the regions of a store, by its path
+_DEVICES: dict[str, str] = {}  # words for the device on which this process computed regions, by run
 _LARGEST_NUMBER = 8  # bytes; longer floats are not portable
 
 Index = tuple[int, ...]
@@ -337,10 +337,10 @@ def _delayed(job: _Job, missing: list[Index]) -> Iterator[tuple[Index, Any]]:
     # A text and not an open array, as this is sent to the workers.
     path = str((job.part / "0").absolute())
     for index in missing:
-        yield index, store(blocks[index], path, _region(job.data.chunks, index), job.counts)
+        yield index, store(blocks[index], path, _region(job.data.chunks, index), job.counts, job.header.run)
 
 
-def _store(block: NDArray[Any], path: str, region: Region, counts: bool) -> Stored:
+def _store(block: NDArray[Any], path: str, region: Region, counts: bool, run: str) -> Stored:
     """Write one region; runs where the region was computed."""
     import zarr
 
@@ -349,10 +349,10 @@ def _store(block: NDArray[Any], path: str, region: Region, counts: bool) -> Stor
     array[region] = pixels
     # Counted before rounding: an integer has no NaN.
     known = (count_nan(block), clipped) if counts else (None, None)
-    # A worker may compute several regions before it stores the first: all of one job ran on the same device.
-    words = _DEVICES[path] = device_noted() or _DEVICES.get(path, "")
+    # A worker may compute several regions before it stores the first: all of one run used the same device.
+    words = _DEVICES[run] = device_noted() or _DEVICES.get(run, "")
     computed_by = machine(words)
-    note_device("")  # the next job may need no network
+    note_device("")  # the next run may need no network
     return Stored(digest_pixels(pixels), known[0], known[1], computed_by)
 
 
