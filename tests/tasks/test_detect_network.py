@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from napari_genrecon import NoiseModel, detect
@@ -70,6 +71,16 @@ def test_nothing_is_found_in_noise(rho):
     rng = np.random.default_rng(2)
     noise = [100 + 5 * noise_field((256, 256), (rho, rho), rng) for _ in range(4)]
     assert sum(len(detect(image, method="net")) for image in noise) <= 1
+
+
+@pytest.mark.filterwarnings("ignore:.* wider than the largest size:napari_genrecon.errors.GenReconWarning")
+@pytest.mark.parametrize("height", [1.0, 10.0])
+def test_a_texture_of_wide_bumps_is_not_full_of_spots(height):
+    """A network that finds more of dim spots may do so by taking texture for them."""
+    rng = np.random.default_rng(0)
+    bumps = gaussian_filter(rng.normal(size=(256, 256)), 5, mode="wrap")
+    image = height * bumps / bumps.std() + rng.normal(size=bumps.shape)
+    assert len(detect(image, method="net", noise=1.0)) < 1.5 * len(detect(image, method="log", noise=1.0))
 
 
 def test_wide_dim_spots_are_one_point_each_and_in_the_middle():

@@ -84,7 +84,7 @@ def _false_share(found: list[Floats], scenes: list[Scene]) -> float:
 def _false(count: int) -> None:
     header("without any spot", "megapixels", *(f"points per megapixel, {method}" for method in METHODS))
     for rho in (0.0, 0.4, 0.7):
-        for name, make in (("noise", _flat), ("smooth cells", _smooth)):
+        for name, make in (("noise", _flat), ("smooth cells", _smooth), ("bumps wider than spots", _bumps)):
             rng = np.random.default_rng([3, int(10 * rho)])
             images = [make(rng) + SIGMA * noise_field((SIDE, SIDE), (rho, rho), rng) for _ in range(4 * count)]
             size = len(images) * SIDE**2 / 1e6
@@ -218,6 +218,12 @@ def _smooth(rng: np.random.Generator) -> Floats:
         centre, radius = rng.uniform(0, SIDE, 2), rng.uniform(20, 40)
         image += rng.uniform(2, 10) * SIGMA / (1 + np.exp((np.hypot(y - centre[0], x - centre[1]) - radius) / 6))
     return image
+
+
+def _bumps(rng: np.random.Generator) -> Floats:
+    """Return a texture of bumps that are 12 pixels wide and wider, 3 noise s.d. high."""
+    bumps = ndimage.gaussian_filter(rng.normal(size=(SIDE, SIDE)), 5, mode="wrap")
+    return np.asarray(BACKGROUND + 3 * SIGMA * bumps / bumps.std())
 
 
 def _objects(rng: np.random.Generator, shape: tuple[int, int], height: float, blur: float) -> Floats:
