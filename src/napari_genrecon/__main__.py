@@ -34,7 +34,7 @@ def _print_anything(name: str) -> None:
     """Write what a console's code page lacks, such as "→" or another script, as escapes instead of failing."""
     stream = getattr(sys, name)
     if stream is None:  # closed by whatever started this
-        setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     elif hasattr(stream, "reconfigure"):  # not where a program has put something else in its place
         stream.reconfigure(errors="backslashreplace")
 
