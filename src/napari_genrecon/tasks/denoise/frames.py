@@ -221,10 +221,14 @@ class _Gate:
             return None
         before = follow(self._state, motion)
         surprises = np.stack([moved(plane, motion) for plane in self._surprises])
+        seen = np.empty((2 + _STATE, *frame.shape), np.float32)
+        seen[0], seen[1], seen[2:] = frame, clean, before[:_STATE]
         # The network knows noise of s.d. 1 only. It averages, so that its answer scales as what it is given.
-        grey = [frame / spread, clean / spread, before[0] / spread, before[1], before[2] / spread]
-        fused = self._run(np.concatenate([grey, before[3:_STATE]])[None], self._rho, noise=1.0)[0]
-        fused[[0, 2]] *= spread
+        for grey in (seen[0], seen[1], seen[2], seen[4]):
+            grey /= spread
+        fused = self._run(seen[None], self._rho, noise=1.0)[0]
+        for grey in (fused[0], fused[2]):
+            grey *= spread
         share = fused[_STATE]
         self._state = fused[:_STATE]
         if squares is not None:
