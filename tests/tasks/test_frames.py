@@ -12,6 +12,7 @@ from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.frames import frames_text
 from napari_genrecon.io.record.methods import methods_text
+from napari_genrecon.models import precision
 from napari_genrecon.noise.same import compare
 from napari_genrecon.tasks import replay
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps, frames, neighbours
@@ -51,6 +52,21 @@ def test_frames_of_a_still_movie_help_each_other():
     movie = recorded(clean)
     alone, ours = (denoise(movie, noise=WHITE, axes="TYX", frames=way) for way in ("none", "auto"))
     assert error(ours, clean) < 0.7 * error(alone, clean)
+
+
+def test_whether_frames_explain_each_other_is_decided_in_float32(monkeypatch):
+    """The choice is that of every machine; what is computed after it may be in bfloat16."""
+    used, fuse = [], frames.DenoiseFrames.fuse
+
+    def noted(kernel, *args):
+        used.append(kernel.planes.precision)
+        return fuse(kernel, *args)
+
+    monkeypatch.setattr(precision, "bfloat16_is_native", lambda device: True)
+    monkeypatch.setattr(frames.DenoiseFrames, "fuse", noted)
+    movie = np.random.default_rng(0).normal(100, 5, (4, 48, 48)).astype(np.float32)
+    assert finish(denoise_steps(movie, DenoiseOptions(axes="TYX"))).record["frames"]["axis"] == "T"
+    assert used == ["float32", "auto"]
 
 
 def test_auto_without_a_movie_is_plane_by_plane():

@@ -213,7 +213,9 @@ def _region(shape: tuple[int, ...], axes: Axes, index: int, axis: int, frames: s
 
 def _share_given_back(kernel: DenoiseFrames) -> float:
     """Fuse a few frames of each channel, and return the largest share that was left to the frame alone."""
-    planes, shape = kernel.planes, kernel.read.shape
+    # In float32, as whatever decides between methods: the choice must not depend on what a device computes fast.
+    planes, shape = replace(kernel.planes, precision="float32"), kernel.read.shape
+    kernel = replace(kernel, planes=planes)
     length = shape[kernel.axis]
     frames = middle(length, REACH)  # as many as are fused with a window on either side
     shares = [0.0]
