@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["centred", "find_maxima", "highest_around", "refined"]
+__all__ = ["centred", "find_maxima", "highest_around", "refined", "thinned"]
 
 Floats = NDArray[np.floating]
 
@@ -70,6 +70,22 @@ def centred(weights: Floats, places: NDArray[np.float64], widths: Floats) -> NDA
         shift = (along * off).sum(axis=2) / along.sum(axis=2)
         places = np.clip(places + shift, 0, np.array(weights.shape) - 1)
     return places
+
+
+def thinned(pairs: NDArray[np.intp], n: int) -> NDArray[np.bool_]:
+    """Return which of `n` places are kept if each of these, from the first on, removes those after it that are near.
+
+    Parameters
+    ----------
+    pairs : (M, 2) ndarray of int
+        Places that are near each other, the first before the second.
+    n : int
+        Number of places.
+    """
+    kept = np.ones(n, bool)
+    for one, other in pairs[np.argsort(pairs[:, 1], kind="stable")]:
+        kept[other] &= not kept[one]  # what comes before `other` is settled
+    return kept
 
 
 def _derivatives(z: Floats, where: NDArray[np.intp], spacing: tuple[float, ...]) -> tuple[Floats, Floats]:

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from napari_genrecon.normal import FWHM
 from napari_genrecon.numerics.blobs.filters import STEP, Filters, find_blobs
+from napari_genrecon.numerics.blobs.maxima import thinned
 from napari_genrecon.numerics.blobs.ring_features import ring_features
 
 __all__ = [
@@ -190,8 +191,4 @@ def _each_once(places: Floats, planes: NDArray[np.floating] | NDArray[np.intp], 
         return np.zeros(0, np.intp)
     far = 4 * radius + float(np.ptp(places))
     tree = cKDTree(np.c_[places, planes * far])
-    free = np.ones(len(places), bool)
-    pairs = tree.query_pairs(radius, output_type="ndarray")  # the first comes before the second
-    for one, other in pairs[np.argsort(pairs[:, 0], kind="stable")]:
-        free[other] &= not free[one]  # what comes before `one` is settled
-    return np.flatnonzero(free)
+    return np.flatnonzero(thinned(tree.query_pairs(radius, output_type="ndarray"), len(places)))

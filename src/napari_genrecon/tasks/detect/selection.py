@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from napari_genrecon.numerics.blobs.false_discovery import false_shares
 from napari_genrecon.numerics.blobs.filters import Blobs, Filters, noise_density
+from napari_genrecon.numerics.blobs.maxima import thinned
 from napari_genrecon.tasks.detect.spot_noise import SpotNoise
 
 __all__ = ["Selection", "select", "select_spots", "without_doubles"]
@@ -153,7 +154,4 @@ def without_doubles(
     near = gaps < radius[pairs].max(axis=1, initial=0.0)
     if of_other_sizes:
         near &= np.diff(found.level[ordered][pairs], axis=1)[:, 0] != 0
-    taken = np.ones(len(ordered), bool)
-    for one, other in pairs[near][np.argsort(pairs[near, 1], kind="stable")]:
-        taken[other] &= not taken[one]  # what comes before `other` is settled
-    return ordered[taken]
+    return ordered[thinned(pairs[near], len(ordered))]
