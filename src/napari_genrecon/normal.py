@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DRAWS", "FWHM", "MEDIAN", "MEDIAN_STEP", "REACH", "robust_sigma", "usual_sigma"]
+__all__ = ["DRAWS", "FWHM", "MEDIAN", "MEDIAN_STEP", "REACH", "Taps", "gaussian_taps", "robust_sigma", "usual_sigma"]
+
+Taps = Sequence[tuple[int, float]]
+"""Pixels that a pixel is averaged from along one dimension: steps to them, and their weights."""
+
 
 FWHM = 2 * math.sqrt(2 * math.log(2))
 """Full width at half maximum of a Gaussian, in s.d."""
@@ -24,6 +29,17 @@ MEDIAN = 0.6745
 
 MEDIAN_STEP = 0.9539
 """Median distance of two values, in s.d.: ``MEDIAN * sqrt(2)``."""
+
+
+def gaussian_taps(width: float) -> Taps:
+    """Return the weights of a Gaussian window of this s.d. in pixels, one in all.
+
+    >>> [(step, round(weight, 2)) for step, weight in gaussian_taps(0.5)]
+    [(-2, 0.0), (-1, 0.11), (0, 0.79), (1, 0.11), (2, 0.0)]
+    """
+    reach = math.ceil(REACH * width)
+    weights = {step: math.exp(-0.5 * (step / width) ** 2) for step in range(-reach, reach + 1)}
+    return [(step, weight / sum(weights.values())) for step, weight in weights.items()]
 
 
 def robust_sigma(values: NDArray[Any]) -> float:

@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_genrecon.engine.run import finish
-from napari_genrecon.numerics.changes import (
+from napari_genrecon.models import find_model, load_network
+from napari_genrecon.numerics.motion import STILL, Motion, measure_motion, measure_motions
+from napari_genrecon.numerics.two_way import average, information, variance_left
+from napari_genrecon.tasks.denoise.changes import (
     compare,
     far_correlation,
     put_back,
-    surprise,
     unexplained,
     variance_of_movement,
 )
-from napari_genrecon.numerics.motion import STILL, Motion, follow, measure_motion, measure_motions
-from napari_genrecon.numerics.two_way import average, information, variance_left
+from napari_genrecon.tasks.denoise.following import follow
 
 
 def structure(side, contrast=6.0, seed=0):
@@ -96,12 +97,16 @@ def test_movement_adds_variance_and_noise_none(count, rho):
     moving[:, :, 96:] = 0
     shown = (noise + 1.5 * moving / moving[:, :, :96].std()).astype(np.float32)
     nothing, known = np.zeros_like(shown[0]), np.full_like(shown[0], 0.25)
-    surprises = [surprise(np.float32(1.25**0.5) * frame, nothing, known, (rho, rho)) for frame in shown]
-    added = variance_of_movement(np.sum(surprises, axis=0), np.full_like(nothing, count))
+    gate, state = load_network(find_model("auto", "fuse"), "cpu"), [nothing, known, *[nothing] * 7]
+    surprises = [gate(np.stack([np.float32(1.25**0.5) * frame, nothing, *state]), (rho, rho))[-1] for frame in shown]
+    assert abs(np.mean(surprises, axis=0)[:, 108:].mean() - 1) < 0.1
+    added = variance_of_movement(np.stack([np.sum(surprises, axis=0), np.full_like(nothing, count)]))
     assert added[:, 12:84].mean() > 0.5
     assert added[:, 108:].mean() < 0.05
     assert added.min() >= 0
-    assert not variance_of_movement(nothing, nothing).any()  # nothing is known of frames that the gate has left behind
+    assert not variance_of_movement(
+        np.stack([nothing, nothing])
+    ).any()  # nothing is known of frames that the gate has left behind
 
 
 def test_slow_drift_is_seen_over_several_frames():

@@ -202,7 +202,7 @@ def _one_way(
             continue
         before = found[-1][0]
         after = net(torch.cat([frame, clean, before], dim=1), rho)
-        found.append((after[:, :_STATE], before, after[:, _STATE:]))
+        found.append((after[:, :_STATE], before, after[:, _STATE : _STATE + 1]))
     return found[::-1] if backwards else found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from napari_genrecon.errors import MissingPackageError, OptionError
 from napari_genrecon.models.card import ModelCard, PerAxis
 from napari_genrecon.models.first_import import import_torch
 from napari_genrecon.models.registry import MODELS, axial_card, find_model, list_models
+from napari_genrecon.normal import Taps
 
 if TYPE_CHECKING:
     from napari_genrecon.models.devices import DeviceReport
-    from napari_genrecon.models.fourier import FourierFilter
+    from napari_genrecon.models.filters.fourier import FourierFilter
     from napari_genrecon.models.generative import GenerativeModel
     from napari_genrecon.models.runtime import Model
 
@@ -44,6 +46,7 @@ __all__ = [
     "resolve_device",
     "resolve_precision",
     "torch_missing",
+    "weighted_planes",
 ]
 
 
@@ -189,7 +192,18 @@ def fourier_filter(device: str) -> FourierFilter | None:
     device : str
         As for `load_model`.
     """
-    return _torch_side("fourier").fourier_filter(resolve_device(device))
+    return _torch_side("filters.fourier").fourier_filter(resolve_device(device))
+
+
+def weighted_planes(
+    planes: NDArray[np.float32], taps: Sequence[Taps], outside: float | None = None
+) -> NDArray[np.float32]:
+    """Return planes (N, Y, X) averaged along Y and then X with two `Taps`, on the CPU.
+
+    `outside` is the value beyond the edge; what is at the edge, if not given.
+    """
+    made: NDArray[np.float32] = _torch_side("filters.windows").weighted_planes(planes, taps, outside)
+    return made
 
 
 def release_memory(device: str) -> None:

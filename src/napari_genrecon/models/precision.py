@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from napari_genrecon.models.card import ModelCard
 
-__all__ = ["Format", "bfloat16_is_native", "format_of", "full_float32", "mixed", "resolve_precision"]
+__all__ = ["Format", "bfloat16_is_native", "contrast_of", "format_of", "full_float32", "mixed", "resolve_precision"]
 
 Format = Literal["float32", "coarse", "bfloat16"]
 """Of all layers, or bfloat16 in those of coarse resolution only."""
@@ -47,14 +47,21 @@ def resolve_precision(asked: str, card: ModelCard, device: str) -> str:
     return "bfloat16" if card.bfloat16 and bfloat16_is_native(device) else "float32"
 
 
-def format_of(card: ModelCard, image: ArrayLike, sigma: ArrayLike) -> Format:
-    """Return the fastest format that the card allows for the contrast of an image with noise of this s.d."""
-    # The worst pixel decides: the largest contrast with the least noise.
+def contrast_of(image: ArrayLike, sigma: ArrayLike) -> float:
+    """Return the largest value of an image in s.d. of its noise, a number or an image like it: what format it can have.
+
+    The worst pixel decides: the largest contrast with the least noise.
+    """
     # Not the maximum of absolute values: these would be an array of their own.
-    contrast, least = max(float(np.max(image)), -float(np.min(image))), float(np.min(sigma))
-    if contrast <= card.bfloat16 * least:
+    largest, least = max(float(np.max(image)), -float(np.min(image))), float(np.min(sigma))
+    return largest / least if least else np.inf
+
+
+def format_of(card: ModelCard, contrast: float) -> Format:
+    """Return the fastest format that the card allows for an image of this contrast."""
+    if contrast <= card.bfloat16:
         return "bfloat16"
-    return "coarse" if contrast <= card.bfloat16_coarse * least else "float32"
+    return "coarse" if contrast <= card.bfloat16_coarse else "float32"
 
 
 def mixed(device: str, *, lower: bool) -> AbstractContextManager[object]:

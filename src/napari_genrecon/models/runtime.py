@@ -23,7 +23,7 @@ from napari_genrecon.models.devices import conv_layout, device_words, to_cpu, to
 from napari_genrecon.models.failures import plain_errors
 from napari_genrecon.models.networks import NETWORKS, Network
 from napari_genrecon.models.networks import __name__ as _NETWORKS
-from napari_genrecon.models.precision import format_of, full_float32, mixed, resolve_precision
+from napari_genrecon.models.precision import Format, contrast_of, format_of, full_float32, mixed, resolve_precision
 from napari_genrecon.models.queue import Asked, Queue
 from napari_genrecon.models.registry import weights_path
 from napari_genrecon.models.tensors import parse_tensors
@@ -81,7 +81,9 @@ class Model:
         state = self._network.state_dict()
         return {name: weight.detach().cpu().contiguous().numpy().copy() for name, weight in state.items()}
 
-    def __call__(self, image: ArrayLike, *told: Any, noise: float = 0.0) -> NDArray[np.float32]:
+    def __call__(
+        self, image: ArrayLike, *told: Any, noise: float = 0.0, contrast: float | None = None
+    ) -> NDArray[np.float32]:
         """Run the network.
 
         Parameters
@@ -93,6 +95,8 @@ class Model:
             its correlation along x and y, the factor.
         noise : float
             The noise s.d., for the choice of the number format, of a network that is not told it.
+        contrast : float, optional
+            That of `precision.contrast_of`, where the image has more channels than those of grey values.
 
         Returns
         -------
@@ -108,7 +112,7 @@ class Model:
         """
         note_device(device_words(self.device, self.precision))
         # Arrays become tensors before the lock, while another thread may be computing.
-        asked = self._asked(image, told, noise)
+        asked = self._asked(image, told, noise, contrast)
         stackable = self.device != "cpu" and np.ndim(image) < 4  # on the CPU bits must not depend on what else waits
         # Registered before the lock, so that the thread that has it can answer this call, too. `full_float32` comes
         # after it, as its settings belong to the process.
@@ -154,10 +158,12 @@ class Model:
                     return made
             yield
 
-    def _asked(self, image: ArrayLike, told: Sequence[Any], noise: float = 0.0) -> Asked:
+    def _asked(self, image: ArrayLike, told: Sequence[Any], noise: float, contrast: float | None) -> Asked:
         keywords = dict(zip(self.card.told, told, strict=True))
-        sigma = keywords.get("sigma", noise)
-        numbers = format_of(self.card, image, sigma) if self.precision == "bfloat16" else "float32"
+        numbers: Format = "float32"
+        if self.precision == "bfloat16":
+            contrast = contrast_of(image, keywords.get("sigma", noise)) if contrast is None else contrast
+            numbers = format_of(self.card, contrast)
         # The factor chooses layers of the network and is no tensor.
         inputs = {key: _tensor(value) for key, value in keywords.items() if key != "factor"}
         return Asked(_tensor(image), inputs, keywords.get("factor"), numbers)

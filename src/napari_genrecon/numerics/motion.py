@@ -1,7 +1,8 @@
-"""Measure how a frame differs from the one before as a whole, by a shift and a change of light, and follow it."""
+"""Measure how a frame differs from the one before as a whole, by a shift and a change of light."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_genrecon.engine.intensity import CROP_SIDE
-from napari_genrecon.numerics.resample import binned
+from napari_genrecon.numerics.resample import binned, lanczos
 
-__all__ = ["LOOK", "STILL", "Motion", "follow", "measure_motion", "measure_motions", "moved"]
+__all__ = ["LOOK", "STILL", "Motion", "measure_motion", "measure_motions"]
 
 Plane = NDArray[np.float32]
 
@@ -30,7 +31,6 @@ _LARGEST_SHIFT = 0.25  # of a side: further, too little of the frame is left
 _MOST_LIGHT = 1.5  # times brighter or darker: more is another scene
 _SMALLEST = 48  # px a side below which nothing is measured
 _FAR = 4  # frames over which a drift is measured that is too slow to be seen in the noise of two consecutive ones
-_ABSENT = 1e3  # variance of what came in from outside: it counts for nothing
 
 
 class Motion(NamedTuple):
@@ -64,13 +64,15 @@ def measure_motion(before: Plane, after: Plane) -> Motion:
     1981) refine it. Gain and offset are those of a total least squares fit (Golub & Van Loan, SIAM J. Numer. Anal. 17,
     1980), as both frames are noisy.
     """
-    if min(before.shape) < _SMALLEST:
-        return STILL
-    first, second = (_coarse(plane) for plane in (before, after))
+    return _between(_Look.of(before), _Look.of(after)) if min(before.shape) >= _SMALLEST else STILL
+
+
+def _between(before: _Look, after: _Look) -> Motion:
+    first, second = before.plane, after.plane
     # 1 where the two frames are equal: a limit of 0 would exclude every pixel.
     limit = _OUTLIER * 1.4826 * float(np.median(np.abs(_inner(second - first)))) or 1.0
     light = _refined(first, second, Motion(), limit, shift=False)
-    both = _refined(first, second, _whole_shift(first, second), limit, shift=True)
+    both = _refined(first, second, _whole_shift(before, after), limit, shift=True)
     # The shift without the change of light, as a candidate of its own.
     moved = both._replace(gain=1.0, offset=0.0)
     # From the dearest to the cheapest: where two candidates are equal, the last price counts.
@@ -85,13 +87,16 @@ def measure_motions(frames: Sequence[Plane]) -> Generator[None, None, list[Motio
 
     A step in which no shift is found gets its part of the shift between frames that lie farther apart.
     """
+    if not frames or min(frames[0].shape) < _SMALLEST:
+        return [STILL] * len(frames)
+    looks = [_Look.of(frame) for frame in frames]
     steps = [STILL]
-    for before, after in pairwise(frames):
-        steps.append(measure_motion(before, after))
+    for before, after in pairwise(looks):
+        steps.append(_between(before, after))
         yield
     far = []
-    for before, after in zip(frames, frames[_FAR:], strict=False):
-        motion = measure_motion(before, after)
+    for before, after in zip(looks, looks[_FAR:], strict=False):
+        motion = _between(before, after)
         far.append(np.array([motion.dy, motion.dx]))
         yield
     return [_with_drift(step, drift) for step, drift in zip(steps, _drifts(steps, far), strict=True)]
@@ -120,22 +125,29 @@ def _with_drift(step: Motion, drift: NDArray[np.float64]) -> Motion:
     return step._replace(dy=float(drift[0]), dx=float(drift[1]))
 
 
-def _coarse(plane: Plane) -> Plane:
-    return np.asarray(ndimage.gaussian_filter(binned(plane, _BIN), _BLUR), np.float32)
+class _Look(NamedTuple):
+    """What is compared of a frame."""
+
+    plane: Plane  # (Y / 2, X / 2), binned and smoothed
+    spectrum: NDArray[np.complexfloating]
+
+    @classmethod
+    def of(cls, frame: Plane) -> _Look:
+        plane = np.asarray(ndimage.gaussian_filter(binned(frame, _BIN), _BLUR), np.float32)
+        # Without a window the borders of the frames, which do not move, would correlate best.
+        window = np.outer(*(np.hanning(n) for n in plane.shape)).astype(np.float32)
+        return cls(plane, np.fft.rfft2((plane - plane.mean()) * window))
 
 
 def _inner(plane: Plane) -> Plane:
     return plane[_EDGE:-_EDGE, _EDGE:-_EDGE]
 
 
-def _whole_shift(first: Plane, second: Plane) -> Motion:
-    # Without a window the borders of the frames, which do not move, would correlate best.
-    window = np.outer(*(np.hanning(n) for n in first.shape)).astype(np.float32)
-    spectra = [np.fft.rfft2((plane - plane.mean()) * window) for plane in (first, second)]
-    alike = np.fft.irfft2(spectra[1] * spectra[0].conj(), s=first.shape)
+def _whole_shift(first: _Look, second: _Look) -> Motion:
+    alike = np.fft.irfft2(second.spectrum * first.spectrum.conj(), s=first.plane.shape)
     place = np.unravel_index(int(alike.argmax()), alike.shape)
     # The correlation is periodic: places beyond the middle are negative shifts.
-    dy, dx = (float(p - n if p > n // 2 else p) for p, n in zip(place, first.shape, strict=True))
+    dy, dx = (float(p - n if p > n // 2 else p) for p, n in zip(place, alike.shape, strict=True))
     return Motion(dy, dx)
 
 
@@ -143,6 +155,9 @@ def _refined(first: Plane, second: Plane, motion: Motion, limit: float, *, shift
     """Refine a motion by least squares over the pixels that follow it; `STILL` where that leads nowhere."""
     moved = _shifted(first, motion)
     for round_ in range(_ROUNDS):
+        # The least squares can run away where frames have little in common.
+        if not _is_possible(motion, first.shape):
+            return STILL
         rest = _inner(second - (motion.gain * moved + motion.offset))
         # Before the first step all pixels differ, and none counts as an outlier.
         known = np.abs(rest) < limit if round_ else np.ones(rest.shape, bool)
@@ -153,10 +168,7 @@ def _refined(first: Plane, second: Plane, motion: Motion, limit: float, *, shift
             motion = motion._replace(dy=motion.dy + float(step[0]), dx=motion.dx + float(step[1]))
             moved = _shifted(first, motion)
         motion = motion._replace(**_light(_inner(moved)[known], _inner(second)[known]))
-        # The least squares can run away where frames have little in common.
-        if not _is_possible(motion, first.shape):
-            return STILL
-    return motion
+    return motion if _is_possible(motion, first.shape) else STILL
 
 
 def _light(before: Plane, after: Plane) -> dict[str, float]:
@@ -184,42 +196,11 @@ def _difference(first: Plane, second: Plane, motion: Motion, limit: float) -> fl
     return float(np.minimum(rest * rest, limit * limit).mean()) * 2 / (1 + motion.gain**2)
 
 
-def _shifted(plane: Plane, motion: Motion, order: int = 3) -> Plane:
-    if not (motion.dy or motion.dx):
-        return plane
-    return np.asarray(ndimage.shift(plane, (motion.dy, motion.dx), order=order, mode="nearest"), np.float32)
-
-
-def moved(plane: Plane, motion: Motion, outside: float = 0.0) -> Plane:
-    """Return a plane of squares (Y, X) as the next frame would show it, with a value for what comes into the frame."""
-    if not (motion.dy or motion.dx):
-        return plane
-    shift = (motion.dy, motion.dx)
-    return np.asarray(ndimage.shift(plane, shift, order=1, mode="constant", cval=outside), np.float32)
-
-
-def follow(state: NDArray[np.float32], motion: Motion) -> NDArray[np.float32]:
-    """Return the state of a gate (see `models.networks.frame_gate`) as the next frame would show it.
-
-    Parameters
-    ----------
-    state : (9 or 10, Y, X) ndarray
-        Fused frame, variance, mean of the denoised frames, and six planes of memory in blocks of 2 x 2; after them, if
-        it is there, the mean of the squared frames with the same weights as the fused one.
-    motion : Motion
-        To the next frame.
-    """
-    if motion == STILL:
-        return state
-    fused, variance, mean, memory, squares = state[0], state[1], state[2], state[3:9], state[9:]
-    if motion.dy or motion.dx:
-        fused, mean = _shifted(fused, motion), _shifted(mean, motion)
-        # Linearly: a cubic spline overshoots beside the large variance, and a variance below 0 cannot be.
-        variance = moved(variance, motion, _ABSENT)
-        blocks = [2 * round(part / 2) for part in (motion.dy, motion.dx)]  # the memory moves by whole blocks
-        memory = np.roll(memory, blocks, axis=(1, 2)) if any(blocks) else memory
-        squares = np.array([_shifted(plane, motion) for plane in squares]).reshape(squares.shape)
-    lit = [motion.gain * plane + motion.offset for plane in (fused, mean)]
-    # A variance follows the square of the gain, and no offset.
-    squares = motion.gain**2 * squares + 2 * motion.gain * motion.offset * fused + motion.offset**2
-    return np.concatenate([[lit[0], motion.gain**2 * variance, lit[1]], memory, squares]).astype(np.float32)
+def _shifted(plane: Plane, motion: Motion) -> Plane:
+    for axis, by in enumerate((motion.dy, motion.dx)):
+        whole, n = math.floor(by), plane.shape[axis]
+        if whole:
+            plane = plane.take(np.clip(np.arange(n) - whole, 0, n - 1), axis=axis)
+        if by > whole:
+            plane = np.asarray(ndimage.correlate1d(plane, lanczos(by - whole), axis=axis, mode="nearest"), np.float32)
+    return plane

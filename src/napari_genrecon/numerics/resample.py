@@ -21,10 +21,12 @@ __all__ = [
     "cubic",
     "enlarge",
     "enlarged_rows",
+    "lanczos",
     "resize_matrix",
     "shrink",
 ]
 
+_LOBES = 4  # of the windowed sinc on either side
 _SUPPORT = 2.0  # half width of the kernel, in pixels of the coarser grid; it is 0 beyond
 
 BACK_PROJECTION_REACH = int(2 * _SUPPORT)
@@ -44,6 +46,17 @@ def cubic(x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     near = 1.5 * d**3 - 2.5 * d**2 + 1
     far = -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
     return np.where(d <= 1, near, np.where(d < _SUPPORT, far, 0.0))
+
+
+def lanczos(part: float) -> NDArray[np.float64]:
+    """Return the weights, one in all, of the pixels -4 to 3 steps from one that is moved by part of a pixel, 0 to 1.
+
+    A sinc under the middle lobe of a wider one (Duchon, J. Appl. Meteorol. 18, 1979).
+    """
+    distances = np.arange(-_LOBES, _LOBES) + part
+    # The window ends at its first zero.
+    weights = np.sinc(distances) * np.sinc(distances / _LOBES) * (np.abs(distances) < _LOBES)
+    return np.asarray(weights / weights.sum())
 
 
 def shrink(plane: NDArray[np.floating[Any]], factor: int) -> NDArray[Any]:

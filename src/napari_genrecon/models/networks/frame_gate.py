@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_genrecon.models.filters.windows import weighted
 from napari_genrecon.models.networks.blocks import pad_to_stride
+from napari_genrecon.normal import gaussian_taps
 
 __all__ = ["FrameGate"]
 
@@ -22,12 +24,14 @@ WIDTH = 24  # feature maps, and channels of the state, at half resolution
 LEAST_VARIANCE = 1 / 24  # of a fused pixel: more frames gain little, and a slow change must not pile up
 _BOXES = (1, 3, 7)  # sides of the windows over which differences are averaged, in pixels
 _ENERGY = 5  # side of the window over which squared differences are averaged
+_MOVED = 1.5  # px, s.d. of the window over which a frame is compared with the past
 _FEATURES = 2 * len(_BOXES)
 # Noise s.d. at which the rule is in doubt, and how fast it makes up its mind. At 2.7 still movies lose 0.2 to 0.5 dB,
 # and objects that move 3 px a frame gain 0.1; at 3.6 these lose 0.4, and still movies gain less than 0.1
 # (`tools/benchmark.py sequence`, other seeds).
 _CHANGED, _STEEP = 3.2, 2.5
 _CLEAN = 2.2  # s.d. of noise for one of a difference of denoised frames, which have little noise left
+_UNKNOWN = 2.0  # variance that the network takes for any larger one
 _CLIP = 12.0  # noise s.d. beyond which a difference tells no more
 
 
@@ -67,8 +71,9 @@ class FrameGate(nn.Module):
 
         Returns
         -------
-        (B, 10, H, W) Tensor
-            The next state (nine planes), and the share of the past in it.
+        (B, 11, H, W) Tensor
+            The next state (nine planes), the share of the past in it, and the square of how the frame differs from the
+            past: 1 on average where all is noise.
         """
         height, width = planes.shape[-2:]
         padded = pad_to_stride(planes, 2)
@@ -80,7 +85,8 @@ class FrameGate(nn.Module):
         shown = (clean - mean).abs()
         rule = _unchanged(raw, means, shown, spread)
         differences = (0.3 * each.clamp(max=_CLIP) for each in (means, 2 * shown))
-        features = torch.cat([*differences, variance, 0.05 * mean], dim=1)
+        # Where nothing is known the variance is large; in training none was.
+        features = torch.cat([*differences, variance.clamp(max=_UNKNOWN), 0.05 * mean], dim=1)
         learned, memory = self._recur(features, memory)
         keep = torch.sigmoid(rule + learned)
         weight = keep / (keep + variance)  # the past counts keep / variance, the frame 1
@@ -90,15 +96,17 @@ class FrameGate(nn.Module):
         b, _, h, w = memory.shape
         # `F.pixel_shuffle` by 2, in the order of planes whatever that of the memory is: four times as fast.
         memory = memory.view(b, -1, 2, 2, h, w).permute(0, 1, 4, 2, 5, 3).reshape(b, -1, 2 * h, 2 * w)
-        return torch.cat([*state, memory.to(fused.dtype), weight], dim=1)[..., :height, :width]
+        surprise = _local_mean(raw, rho).square_()
+        return torch.cat([*state, memory.to(fused.dtype), weight, surprise], dim=1)[..., :height, :width]
 
     def _recur(self, features: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return what to add to the rule (B, 1, H, W), and the next memory."""
         x = F.relu(self.head(F.conv2d(features, self.picks, stride=2)), inplace=True)  # (B, 24, h, w)
         x = F.relu(self.body(x), inplace=True)
         update, reset = self.gates(torch.cat([x, memory], dim=1)).sigmoid_().chunk(2, dim=1)
-        candidate = self.candidate(torch.cat([x, reset * memory], dim=1)).tanh_()
-        memory = memory + update * (candidate - memory)
+        # In float32, as the hyperbolic tangent takes twice the time in bfloat16.
+        candidate = self.candidate(torch.cat([x, reset * memory], dim=1)).float().tanh_().to(memory.dtype)
+        memory = torch.addcmul(memory, update, candidate - memory)
         return F.pixel_shuffle(self.tail(memory), 2).to(features.dtype), memory
 
 
@@ -115,21 +123,19 @@ def _unchanged(raw: Tensor, means: Tensor, clean: Tensor, spread: Tensor) -> Ten
     return _STEEP * (_CHANGED - largest).clamp(min=-_CLIP)
 
 
-def _box(image: Tensor, side: int) -> Tensor:
-    """Return the local means of (B, 1, H, W) over squares of an odd side, the edge repeated.
+def _local_mean(image: Tensor, rho: Tensor) -> Tensor:
+    """Return the means of (B, 1, H, W) under a Gaussian window, zeros beyond the edge, in their s.d. if it is noise."""
+    taps = gaussian_taps(_MOVED)
+    steps, weights = torch.tensor(taps, device=rho.device, dtype=rho.dtype).unbind(dim=1)
+    covariance = rho.clamp(0, 0.99)[..., None, None] ** (steps[:, None] - steps).square()  # (B, 2, taps, taps)
+    spread = (weights @ covariance @ weights).sqrt().prod(dim=1)
+    return weighted(image, (taps, taps), outside=0.0) / spread[:, None, None, None]
 
-    As sums of shifted images, which takes a sixth of the time of `avg_pool2d`.
-    """
-    if side == 1:
-        return image
-    means = F.pad(image, (side // 2,) * 4, mode="replicate")
-    for dim in (2, 3):
-        length = image.shape[dim]
-        total = means.narrow(dim, 0, length).clone()
-        for start in range(1, side):
-            total += means.narrow(dim, start, length)
-        means = total
-    return means / side**2
+
+def _box(image: Tensor, side: int) -> Tensor:
+    """Return the local means of (B, 1, H, W) over squares of an odd side, the edge repeated."""
+    taps = [(step, 1 / side) for step in range(-(side // 2), side // 2 + 1)]
+    return weighted(image, (taps, taps)) if side > 1 else image
 
 
 def _spread(rho: Tensor, sides: tuple[int, ...]) -> Tensor:

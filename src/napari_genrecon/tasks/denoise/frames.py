@@ -18,10 +18,11 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.tiles import Tile, middle
 from napari_genrecon.models import ModelCard, load_network
-from napari_genrecon.numerics.changes import Change, compare, surprise, unexplained, variance_of_movement
-from napari_genrecon.numerics.motion import LOOK, Motion, follow, measure_motions, moved
+from napari_genrecon.numerics.motion import LOOK, Motion, measure_motions
 from napari_genrecon.numerics.two_way import average, information, variance_left
-from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
+from napari_genrecon.tasks.denoise.changes import Change, compare, unexplained, variance_of_movement
+from napari_genrecon.tasks.denoise.following import follow, moved
+from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, Prepared
 
 __all__ = ["REACH", "WINDOW", "DenoiseFrames", "as_frames"]
 
@@ -40,7 +41,8 @@ class Fused(NamedTuple):
     """A frame fused with its neighbours: (Y, X) each, with a noise s.d. of 1 before."""
 
     number: int
-    frame: NDArray[np.float32]
+    prepared: Prepared
+    fused: NDArray[np.float32]
     variance: NDArray[np.float32]
     missed: NDArray[np.float32]  # how surely the frame shows what its neighbours do not, in [0, 1]
 
@@ -75,10 +77,9 @@ class DenoiseFrames:
         result = frames.astype(np.result_type(block.dtype, np.float32))
         for found in self.fuse(frames, tile, channel):
             if found is not None:
-                prepared = self.planes.prepare(frames[found.number], channel)
                 left = (1 - channel.repeated) * found.variance + channel.repeated
-                clean = self.planes.clean(found.frame, channel, np.sqrt(left))
-                result[found.number] = self.planes.restore(prepared, clean, channel, found.variance, found.missed)
+                clean = self.planes.clean(found.fused, channel, np.sqrt(left))
+                result[found.number] = self.planes.restore(found.prepared, clean, channel, found.variance, found.missed)
             yield
         moved = np.moveaxis(block, self.axis, 0).shape
         return np.moveaxis(result.reshape(moved), 0, self.axis)
@@ -109,7 +110,7 @@ class DenoiseFrames:
             counted = bool(channel.transform.gain)
             squares = channel.squares(prepared) if counted else None
             spread = np.sqrt(channel.left(clean)) if counted else np.float32(1)
-            even.append(_Frame(prepared.stabilised, clean, spread, squares))
+            even.append(_Frame(number, prepared, clean, spread, squares))
             yield None
         core = range(*tile.crop[self.axis].indices(len(frames)))
         inner = [index for index, number in enumerate(numbers) if number in core]
@@ -129,7 +130,7 @@ class DenoiseFrames:
             side = gate.add(index, motions[index] if index else None)
             if index in inner:
                 sides = [one for one in (side, later.pop(index, None)) if one is not None]
-                one, change = _together(numbers[index], even[index], sides, channel)
+                one, change = _together(even[index], sides, channel)
                 fused.append(one)
                 changes.append(change)
             yield None
@@ -164,10 +165,11 @@ def shows_something(frame: NDArray[Any]) -> bool:
 class _Frame(NamedTuple):
     """A frame that shows something: (Y, X) each."""
 
-    even: NDArray[np.float32]  # stabilised
+    number: int
+    prepared: Prepared
     clean: NDArray[np.float32]  # denoised by itself
-    spread: NDArray[np.float32] | np.float32  # s.d. of the noise of `even`: 1, but where photons are few
-    squares: NDArray[np.float32] | None  # of `even`; None where means of grey values are no others
+    spread: NDArray[np.float32] | np.float32  # s.d. of the noise of the stabilised one: 1, but where photons are few
+    squares: NDArray[np.float32] | None  # of the stabilised one; None where means of grey values are no others
 
 
 class _Side(NamedTuple):
@@ -178,26 +180,27 @@ class _Side(NamedTuple):
     surprises: NDArray[np.float32]  # (2, Y, X): sum over these frames, and how many they are
 
 
-def _together(number: int, frame: _Frame, sides: Sequence[_Side], channel: Channel) -> tuple[Fused, Change]:
+def _together(frame: _Frame, sides: Sequence[_Side], channel: Channel) -> tuple[Fused, Change]:
     """Return a frame fused with what its two sides say about it, and what it shows that they do not.
 
     The gate gives every frame its share; where the frames differ more than noise does, that share is less.
     """
+    own = frame.prepared.stabilised
     variances = [side.fused[1] for side in sides]
     known = [information(side.share) for side in sides]
     if sides:
-        movement = variance_of_movement(*np.sum([side.surprises for side in sides], axis=0))
+        movement = variance_of_movement(np.sum([side.surprises for side in sides], axis=0))
         known = [np.minimum(one, 1 / (old + movement * (1 + old))) for one, old in zip(known, variances, strict=True)]
-    variance = np.asarray(np.ones_like(frame.even) * variance_left(variances, known), np.float32)
-    own = (frame.even, frame.clean, *([] if frame.squares is None else [frame.squares]))
+    variance = np.asarray(np.ones_like(own) * variance_left(variances, known), np.float32)
+    shown = (own, frame.clean, *([] if frame.squares is None else [frame.squares]))
     fused, mean, *squares = (
         np.asarray(average(plane, [side.fused[place] for side in sides], known), np.float32)
-        for plane, place in zip(own, (0, 2, 3), strict=False)
+        for plane, place in zip(shown, (0, 2, 3), strict=False)
     )
-    change = compare((frame.even, fused), (frame.clean, mean), variance, channel.near, frame.spread)
+    change = compare((own, fused), (frame.clean, mean), variance, channel.near, frame.spread)
     if squares:
         fused = channel.of_mean(fused, squares[0], variance)
-    return Fused(number, fused, variance, np.zeros_like(fused)), change
+    return Fused(frame.number, frame.prepared, fused, variance, np.zeros_like(fused)), change
 
 
 class _Gate:
@@ -210,32 +213,38 @@ class _Gate:
         self._frames = frames
         self._state: NDArray[np.float32] = np.empty(0, np.float32)
         self._surprises: NDArray[np.float32] = self._state
+        self._seen = np.empty((2 + _STATE, *frames[0].clean.shape), np.float32)  # used again for every frame
 
     def add(self, index: int, motion: Motion | None) -> _Side | None:
         """Fuse a frame with the state, moved to it, and return what that said of it; None begins anew."""
-        frame, clean, spread, squares = self._frames[index]
+        _, prepared, clean, spread, squares = self._frames[index]
+        frame = prepared.stabilised
         if motion is None:
             memory = np.zeros((_STATE - 3, *frame.shape), np.float32)
             planes = [frame, np.ones_like(frame), clean, *memory, *([] if squares is None else [squares])]
             self._state, self._surprises = np.stack(planes), np.zeros((2, *frame.shape), np.float32)
             return None
         before = follow(self._state, motion)
-        surprises = np.stack([moved(plane, motion) for plane in self._surprises])
-        seen = np.empty((2 + _STATE, *frame.shape), np.float32)
+        surprises = moved(self._surprises, motion)
+        seen = self._seen
         seen[0], seen[1], seen[2:] = frame, clean, before[:_STATE]
+        grey = (seen[0], seen[1], seen[2], seen[4])
         # The network knows noise of s.d. 1 only. It averages, so that its answer scales as what it is given.
-        for grey in (seen[0], seen[1], seen[2], seen[4]):
-            grey /= spread
-        fused = self._run(seen[None], self._rho, noise=1.0)[0]
-        for grey in (fused[0], fused[2]):
-            grey *= spread
-        share = fused[_STATE]
-        self._state = fused[:_STATE]
+        if squares is not None:
+            for plane in grey:
+                plane /= spread
+        contrast = max(float(each) for plane in grey for each in (plane.max(), -plane.min()))
+        fused = self._run(seen[None], self._rho, contrast=contrast)[0]
+        if squares is not None:
+            for plane in (fused[0], fused[2]):
+                plane *= spread
+        self._state, share, here = fused[:_STATE], fused[_STATE], fused[_STATE + 1]
         if squares is not None:
             self._state = np.concatenate([self._state, [share * before[_STATE] + (1 - share) * squares]])
         # A frame counts as far as the gate keeps what was before it: what the gate has seen needs no other measure.
-        here = np.stack([surprise(frame, before[0], before[1], self._rho, spread), np.ones_like(frame)])
-        counted = share * (1 + before[1]) * (surprises + here)
-        self._surprises = counted * (REACH / np.maximum(counted[1], REACH))
+        kept = share * (1 + before[1])
+        total, count = kept * (surprises[0] + here), kept * (surprises[1] + 1)
+        most = REACH / np.maximum(count, REACH)
+        self._surprises = np.stack([total * most, count * most])
         # Copied: a view would keep all planes of the state of every frame.
         return _Side(np.concatenate([before[:3], before[_STATE:]]), share.copy(), surprises)

@@ -17,8 +17,8 @@ from napari_genrecon.engine.tiles import Tile, TileGrid, middle
 from napari_genrecon.errors import ImageError
 from napari_genrecon.models import PerAxis, find_model
 from napari_genrecon.noise.model import SMOOTH
-from napari_genrecon.numerics.changes import far_correlation, still_variance
 from napari_genrecon.numerics.motion import LOOK
+from napari_genrecon.tasks.denoise.changes import far_correlation, still_variance
 from napari_genrecon.tasks.denoise.frames import REACH, WINDOW, DenoiseFrames, as_frames
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
 from napari_genrecon.tasks.plan import TRIAL_SIDE, plan_grid
@@ -29,7 +29,7 @@ __all__ = ["Frames", "plan_frames", "work_per_pixel"]
 # frame to frame. `tests/tasks/test_frames.py` measures what is left.
 _HALO = 128
 # The frame, stabilised, squared and denoised, the s.d. of its noise, what both sides say, how it differs, the result.
-_BYTES = 52  # bytes per pixel of a frame
+_BYTES = 61  # bytes per pixel of a frame
 _PAIRS = 4  # of frames in which noise that repeats is looked for
 _REPEATED = 0.25  # of the noise variance; below, it cannot be told from the error of two measurements
 # Variance of stabilised noise above which its strength is compared, that of half a photo-electron: in less light it

@@ -28,8 +28,8 @@ from napari_genrecon.noise import (
     measure_hot_fraction,
     stabiliser,
 )
-from napari_genrecon.numerics.changes import put_back
 from napari_genrecon.numerics.views import VIEWS, turned, turned_back
+from napari_genrecon.tasks.denoise.changes import put_back
 from napari_genrecon.tasks.measure import is_noisy
 from napari_genrecon.tasks.others import grey_scale
 
@@ -203,7 +203,7 @@ class DenoisePlanes:
         variance : (Y, X) ndarray, optional
             That of `Channel.of_mean`, where a mean of frames was denoised.
         missed : (Y, X) ndarray, optional
-            How surely such a mean misses something of the plane; see `numerics.changes.put_back`.
+            How surely such a mean misses something of the plane; see `tasks.denoise.changes.put_back`.
         """
         if not self.spec.scaling:  # others do not know the noise either
             clean = self._near(clean, prepared.stabilised)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_genrecon.normal import MEDIAN, REACH
+from napari_genrecon.models import weighted_planes
+from napari_genrecon.normal import MEDIAN, REACH, gaussian_taps
 
 __all__ = [
     "Change",
@@ -19,7 +20,6 @@ __all__ = [
     "far_correlation",
     "put_back",
     "still_variance",
-    "surprise",
     "unexplained",
     "variance_of_movement",
 ]
@@ -40,7 +40,7 @@ _LEAST = 0.1  # variance that a difference has at least, where the frame itself 
 _BLUR = 1.2  # px, s.d. of the filter on what is put back: it leaves a quarter of white noise
 _PEAK = 1 + (_BLUR / _WIDTH) ** 2  # by which it lowers a spot of that width; what is missed of wider ones is little
 
-_MOVED = 1.5  # px, s.d. of the window over which a frame is compared with those on one side of it
+_MOVED = 3.0  # px, s.d. of the window over which movement is looked for
 
 _CORRELATED = 0.1  # lag-1 correlation from which noise may be correlated farther
 _BLOCK = 32  # px a side of the parts of frames in which it is measured: some of them stand still
@@ -124,50 +124,25 @@ def put_back(clean: NDArray[Any], frame: NDArray[Any], sure: NDArray[np.float32]
     """
     if not sure.any():
         return clean
-    missed = ndimage.gaussian_filter(frame - clean, _BLUR, mode="nearest", truncate=REACH)
+    missed = _filtered((frame - clean)[None], _BLUR)[0]
     return np.asarray(clean + sure * _PEAK * missed, clean.dtype)
 
 
-def surprise(
-    frame: NDArray[np.float32],
-    fused: NDArray[np.float32],
-    variance: NDArray[np.float32],
-    rho: tuple[float, float],
-    spread: NDArray[Any] | np.floating | float = 1.0,
-) -> NDArray[np.float32]:
-    """Return the square (Y, X) of how a frame differs from what was fused without it: 1 on average where all is noise.
-
-    Parameters
-    ----------
-    frame, fused, variance : (Y, X) ndarray
-        The frame, stabilised; what was fused from the frames on one side of it; and the variance of that.
-    rho : (float, float)
-        Lag-1 correlation of the noise along x and y.
-    spread : (Y, X) ndarray or float
-        S.d. of the noise of a frame.
-    """
-    difference = np.asarray((frame - fused) / (spread * np.sqrt(1 + variance)), np.float32)
-    return np.square(_smooth(difference, _MOVED) / np.float32(_left(rho, _MOVED)))
-
-
-def variance_of_movement(surprises: NDArray[Any], frames: NDArray[Any]) -> NDArray[np.float32]:
+def variance_of_movement(surprises: NDArray[Any]) -> NDArray[np.float32]:
     """Return the variance (Y, X) that movement adds to what other frames say, in that of the noise of a frame.
 
     Parameters
     ----------
-    surprises : (Y, X) ndarray
-        Sum of the `surprise` of the frames around.
-    frames : (Y, X) ndarray
-        How many they are, in parts of which frames may count, too.
+    surprises : (2, Y, X) ndarray
+        Sum over the frames around of the square of how they differ from the past, as the gate tells it; and how many
+        they are, in parts of which frames may count, too.
 
     Notes
     -----
     A filter whose innovations are larger than it expects trusts its past too much (Mehra, IEEE Trans. Autom. Control
     15, 1970). ``1 / sqrt(frames)`` is two s.d. of the local mean of the squares of white noise.
     """
-    total, count = (
-        ndimage.gaussian_filter(plane, 2 * _MOVED, mode="nearest", truncate=REACH) for plane in (surprises, frames)
-    )
+    total, count = _filtered(surprises, _MOVED)
     count = np.maximum(count, np.finfo(np.float32).eps)
     return np.asarray(np.maximum(total / count - 1 - 1 / np.sqrt(count), 0), np.float32)
 
@@ -216,13 +191,19 @@ def _blocks(plane: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield from np.array_split(rows, max(inner.shape[1] // _BLOCK, 1), axis=1)
 
 
-def _smooth(image: NDArray[np.float32], width: float = _WIDTH) -> NDArray[np.float32]:
-    return np.asarray(ndimage.gaussian_filter(image, width, mode="constant", truncate=REACH), np.float32)
+def _smooth(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    return _filtered(image[None], _WIDTH, outside=0.0)[0]
 
 
-def _left(rho: tuple[float, float], width: float = _WIDTH) -> float:
+def _filtered(planes: NDArray[Any], width: float, outside: float | None = None) -> NDArray[np.float32]:
+    """Return planes (N, Y, X) under a Gaussian window of this s.d. in pixels."""
+    taps = gaussian_taps(width)
+    return weighted_planes(planes, (taps, taps), outside)
+
+
+def _left(rho: tuple[float, float]) -> float:
     """Return the s.d. of local means of noise of s.d. 1."""
-    return _spread(width, rho[0]) * _spread(width, rho[1])
+    return _spread(_WIDTH, rho[0]) * _spread(_WIDTH, rho[1])
 
 
 def _spread(width: float, rho: float) -> float:

@@ -1,0 +1,1 @@
+"""Filters of images that run in torch, for algorithms that know none."""
