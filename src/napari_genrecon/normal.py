@@ -14,7 +14,6 @@ __all__ = ["DRAWS", "FWHM", "MEDIAN", "MEDIAN_STEP", "REACH", "Taps", "gaussian_
 Taps = Sequence[tuple[int, float]]
 """Pixels that a pixel is averaged from along one dimension: steps to them, and their weights."""
 
-
 FWHM = 2 * math.sqrt(2 * math.log(2))
 """Full width at half maximum of a Gaussian, in s.d."""
 

@@ -76,11 +76,12 @@ def test_nothing_is_found_in_noise(rho):
 @pytest.mark.filterwarnings("ignore:.* wider than the largest size:napari_genrecon.errors.GenReconWarning")
 @pytest.mark.parametrize("height", [1.0, 10.0])
 def test_a_texture_of_wide_bumps_is_not_full_of_spots(height):
-    """A network that finds more of dim spots may do so by taking texture for them."""
+    """A network that finds more of dim spots may do so by taking texture for them, as filters do."""
     rng = np.random.default_rng(0)
     bumps = gaussian_filter(rng.normal(size=(256, 256)), 5, mode="wrap")
     image = height * bumps / bumps.std() + rng.normal(size=bumps.shape)
-    assert len(detect(image, method="net", noise=1.0)) < 1.5 * len(detect(image, method="log", noise=1.0))
+    assert len(detect(image, method="log", noise=1.0)) > 30
+    assert len(detect(image, method="net", noise=1.0)) <= 2
 
 
 def test_wide_dim_spots_are_one_point_each_and_in_the_middle():

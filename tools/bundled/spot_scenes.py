@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_genrecon.numerics.blobs.filters import noise_field
 
@@ -114,6 +115,10 @@ def _background(rng: np.random.Generator, side: int) -> Floats:
         clean += sum(_cell(rng, side, soft=False) for _ in range(rng.integers(1, 6)))
     elif draw < 0.65:
         clean += sum(_filament(rng, side) for _ in range(rng.integers(1, 5)))
+    elif draw < 0.75:
+        clean += sum(_filament(rng, side) for _ in range(rng.integers(8, 40)))
+    elif draw < 0.85:
+        clean += _texture(rng, side)
     return clean
 
 
@@ -149,6 +154,16 @@ def _filament(rng: np.random.Generator, side: int) -> Floats:
     bend = rng.uniform(0, 8) * np.sin(u / rng.uniform(8, 30) + rng.uniform(0, 6))
     height = np.exp(rng.uniform(*np.log((1, 20))))
     return np.asarray(height * np.exp(-0.5 * ((v - bend) / rng.uniform(0.8, 2.5)) ** 2))
+
+
+def _texture(rng: np.random.Generator, side: int) -> Floats:
+    """Return bumps and dips that are wider than spots, the bumps of half of the textures higher."""
+    width = np.exp(rng.uniform(*np.log((3, 9)), 2)) if rng.random() < 0.5 else np.exp(rng.uniform(*np.log((4, 9))))
+    field = ndimage.gaussian_filter(rng.normal(size=(side, side)), width, mode="wrap")
+    field /= field.std()
+    if rng.random() < 0.5:
+        field = np.exp(0.8 * field)
+    return np.asarray(np.exp(rng.uniform(*np.log((1, 20)))) * field)
 
 
 def _noisy(rng: np.random.Generator, clean: Floats, rho: tuple[float, float]) -> Floats:

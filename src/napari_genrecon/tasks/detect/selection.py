@@ -17,11 +17,11 @@ __all__ = ["Selection", "select", "select_spots", "without_doubles"]
 
 _MOST = 0.97  # part of the most findings that a finer filter must have: it takes fewer pairs of objects for one
 _WEIGHT = 0.8  # share of the false ones that are allowed which the filter gets that finds most
-# Among few spots the network takes noise for one more often than in noise alone, among many hardly. So much more often,
-# at 0.001 and at 0.006 spots per pixel, that about 4 % are false where 5 % are asked for, over several sizes and
-# heights (spots as in `tools/benchmark.py detect --only spots`, of other seeds).
+# Among spots the network takes noise for one more often than in noise alone. So much more often, at 0.001 and at 0.006
+# spots per pixel, that about 4 % are false where 5 % are asked for, over several sizes and heights (spots as in
+# `tools/benchmark.py detect --only spots`, of other seeds).
 _CROWDED = (0.001, 0.006)
-_AMONG_SPOTS = (2.5, 1.35)
+_AMONG_SPOTS = (2.5, 2.1)
 _APART = 2.0  # s.d. of the larger of two objects, within which a second one is taken for the same
 _SPOTS_APART = 1.2  # the same for spots that a network finds: nearer to each other, two of them look like one
 
