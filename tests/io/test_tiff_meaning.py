@@ -144,10 +144,11 @@ def _eager_or_lazy(request, monkeypatch):
         (GREY, {"photometric": "palette", "colormap": ramp(0, 1, 0).astype("u2") * 257}, GREY, "YX"),
         (GREY, {"photometric": "miniswhite"}, 255 - GREY, "YX"),
         (STACK[0], {"photometric": "miniswhite"}, 65535 - STACK[0], "YX"),
-        (GREY > 99, {"photometric": "miniswhite"}, (GREY <= 99).astype("u1"), "YX"),
+        (GREY > 99, {"photometric": "miniswhite", "software": "scanner"}, (GREY <= 99).astype("u1"), "YX"),
+        (GREY > 99, {}, (GREY > 99).astype("u1"), "YX"),
         (GREY > 99, {"photometric": "minisblack"}, (GREY > 99).astype("u1"), "YX"),
     ],
-    ids=["palette", "green palette", "white 8 bits", "white 16 bits", "white 1 bit", "1 bit"],
+    ids=["palette", "green palette", "white 8 bits", "white 16 bits", "white 1 bit", "booleans of tifffile", "1 bit"],
 )
 def test_samples_become_grey_values_or_rgb(tmp_path, data, options, wanted, letters):
     for name in "ab":

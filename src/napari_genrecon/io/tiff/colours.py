@@ -76,8 +76,9 @@ def converted(
         # TIFF stores palettes in 16 bits; colours on screen have 8. (3, N) -> (N, 3).
         table = (np.asarray(page.colormap) >> 8).astype(np.uint8).T
         return [_each(level, partial(_looked_up, table=table), np.dtype("u1"), 3) for level in levels], f"{letters}S"
-    # Left as they are, the values would be the larger the darker the image is.
-    if kind == "MINISWHITE":
+    # Left as they are, the values would be the larger the darker the image is. Not so the booleans of tifffile (and of
+    # scikit-image and napari, which use it): it states that 0 is white for them, and writes True as 1.
+    if kind == "MINISWHITE" and not (levels[0].dtype == bool and page.software == "tifffile.py"):
         levels = [_inverted(path, level, int(page.bitspersample)) for level in levels]
     # napari and the tasks compute with numbers; a mask of 0 and 1 stays what it is.
     if levels[0].dtype == bool:
