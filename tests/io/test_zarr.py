@@ -522,3 +522,10 @@ def test_names_and_colours_that_nobody_gave_are_not_made_up(tmp_path, names):
 @pytest.mark.parametrize("omero", [None, 3, [], {"channels": None}, {"channels": [{"label": "one"}]}], ids=repr)
 def test_display_settings_that_are_none_are_left_out(tmp_path, omero):
     assert open_image(image_group(tmp_path / "a.zarr", np.ones((2, 8, 9), "u2"), omero=omero)).channel_names == ()
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.longlong, np.uint64, np.ulonglong])
+def test_both_types_of_64_bits_are_stored(tmp_path, dtype):
+    image = np.full((8, 9), 2**62, dtype)
+    path = finish(write_zarr_steps(tmp_path / "a.ome.zarr", image, ImageMeta(axes=Axes("YX"))))
+    np.testing.assert_array_equal(np.asarray(open_image(path).data), image)

@@ -498,6 +498,23 @@ def test_fillings_that_the_target_has_no_room_for_are_refused_before_any_work(tm
     assert list(tmp_path.iterdir()) == [source]
 
 
+@pytest.mark.parametrize(("task", "more"), [("inpaint", {"detect": "hot"}), ("denoise", {"keep_dtype": True})])
+@pytest.mark.parametrize("door", ["file", "steps", "layer"])
+def test_numbers_that_the_target_has_no_room_for_are_refused_before_any_work(tmp_path, monkeypatch, door, task, more):
+    source, target, image = tmp_path / "a.npy", tmp_path / "b.ome.tif", np.zeros((8, 9), np.int64)
+    np.save(source, image)
+    monkeypatch.setattr(f"napari_genrecon.tasks.{task}.{task}_steps", lambda *_, **__: pytest.fail("it computes"))
+    found, about = find_task(task), ImageMeta(axes=Axes("YX"))
+    steps = {
+        "file": lambda: file_steps(found, source, target, found.options(**more)),
+        "steps": lambda: file_pipeline_steps(Pipeline((Step(task, more),)), source, target),
+        "layer": lambda: write_result_steps(found, image, found.options(**more), about, target),
+    }
+    with pytest.raises(ImageError, match=r"OME-TIFF cannot store int64: write it as \.ome\.zarr"):
+        finish(steps[door]())
+    assert list(tmp_path.iterdir()) == [source]
+
+
 def test_closing_the_steps_stops_between_runs_of_the_network(monkeypatch):
     from napari_genrecon.models import runtime
 

@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import GenReconError, ImageError, MissingPackageError, OptionError
@@ -48,8 +50,8 @@ class Format:
     written : tuple of str
         Endings of names that are written in this format, the usual one first.
     room : str
-        ``"module:function"`` that takes axes and refuses those that have no room in the format; empty if it is only
-        read.
+        ``"module:function"`` that takes axes and a dtype and refuses those that have no room in the format; empty if
+        it is only read.
     by_region : bool
         Whether results are written region by region: in bounded memory, by workers, and continued after a kill.
     package : str
@@ -91,15 +93,15 @@ class Format:
             ending = written_endings(folder=True)[0]
             raise OptionError(f"{self.name} cannot be resumed or written by a cluster: end {path.name} in {ending}")
 
-    def check_axes(self, axes: Axes) -> None:
-        """Refuse dimensions that a file of this format has no room for, before any work is done.
+    def check_room(self, axes: Axes, dtype: np.dtype[Any]) -> None:
+        """Refuse dimensions and numbers that a file of this format has no room for, before any work is done.
 
         Raises
         ------
         ImageError
             If it has none for one of them.
         """
-        _resolve(self.room)(axes)
+        _resolve(self.room)(axes, dtype)
 
     def write_steps(self, path: Path, data: ImageArray, about: Any, **options: Any) -> Generator[Any, None, Path]:
         """Write an image; options: dtype, overwrite, sources, pyramid, resume, client (see `tiff.write`, `zarr.write`).
@@ -122,12 +124,12 @@ class Format:
 FORMATS = (
     Format(
         name="OME-Zarr", endings=(".zarr", ".zarr.zip"), open="zarr.read:open_zarr", folder_test="zarr.places:is_zarr",
-        write="zarr.write:write_zarr_steps", written=(".ome.zarr", ".zarr"), room="zarr.write:check_axes",
+        write="zarr.write:write_zarr_steps", written=(".ome.zarr", ".zarr"), room="zarr.write:check_room",
         by_region=True,
     ),
     Format(
         name="TIFF", open="tiff.read:open_tiff", write="tiff.write:write_tiff_steps",
-        written=(".ome.tif", ".ome.tiff", ".tif", ".tiff"), room="tiff.write:check_axes",
+        written=(".ome.tif", ".ome.tiff", ".tif", ".tiff"), room="tiff.write:check_room",
         endings=(".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk", ".qptiff", ".svs", ".scn", ".ndpi"),
         magic=((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")),
     ),

@@ -43,6 +43,7 @@ TASKS: tuple[Task, ...] = (
         summary="Fill in masked or damaged pixels and leave all others as they are",
         models="inpaint",
         several="n",
+        exact=True,
     ),
     Task(
         name="predict",

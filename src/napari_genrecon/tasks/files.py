@@ -31,6 +31,7 @@ from napari_genrecon.io.saving import PLAIN, Saving
 from napari_genrecon.io.zarr import journal
 from napari_genrecon.options import hints_of
 from napari_genrecon.tasks import Task
+from napari_genrecon.tasks.measure import as_source
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 from napari_genrecon.tasks.plan import borrowed
 from napari_genrecon.tasks.task import Result
@@ -118,7 +119,7 @@ def file_steps(
 
     axes, files = options.axes, list(arrays.values())
     more: dict[str, Any] = {"axes": axes, "saving": saving, "resume": resume, "client": client, "series": series}
-    more |= {"added": task.added(options), "out_axes": partial(task.out_axes, options=options)}
+    more |= {"added": task.added(options), "made_of": partial(task.made_of, options=options)}
     return (yield from process_file_steps(process, source, target, files=files, **more))
 
 
@@ -147,10 +148,10 @@ def process_file_steps(
     source: Path,
     target: Path,
     *,
+    made_of: Callable[[Axes, np.dtype[Any]], tuple[Axes, np.dtype[Any]]],
     axes: str | Axes | None = None,
     files: Sequence[Path] = (),
     added: Sequence[str] = (),
-    out_axes: Callable[[Axes], Axes] | None = None,
     saving: Saving = PLAIN,
     resume: bool = False,
     client: Client | None = None,
@@ -163,14 +164,14 @@ def process_file_steps(
     process : callable
         ``process(image, lazy, begun)`` returns the steps that make a result and its metadata; `begun` is the record of
         an unfinished result that is to be continued.
+    made_of : callable
+        Returns the axes and dtype of the result from those of the image; see `Task.made_of`.
     axes : str or Axes, optional
         Axes of the image, if the file does not tell them.
     files : sequence of Path
         Other files that are read, which must not be replaced either.
     added : sequence of str
         Titles of the companions that are written into files of their own, see `companions.companion_path`.
-    out_axes : callable, optional
-        Returns the axes of the result from those of the image; by default they are the same.
     source, target, saving, resume, client, series
         See `file_steps`.
     """
@@ -181,7 +182,7 @@ def process_file_steps(
     _check_all(targets, saving, sources, resume=resume)  # before the work, which may take hours
     image = finished(open_image(source, axes=str(axes) if axes else None, series=series))
     # What the target has no room for is refused now, and not after the work.
-    written.check_axes(out_axes(image.axes) if out_axes else image.axes)
+    written.check_room(*made_of(image.axes, as_source(image.data).dtype))
     # The result and its companions have the tiles of one run: any unfinished one of them tells which.
     parts = [part for part in map(journal.part_of, targets) if resume and part.exists()]
     begun = journal.read(parts[0])[0].record if parts else None
@@ -350,7 +351,7 @@ def write_result_steps(
     added, written_as = task.added(options), written_format(target)
     paths = {title: companion_path(target, title) for title in added}
     _check_all([target, *paths.values()], saving, [], resume=False)
-    written_as.check_axes(task.out_axes(resolve_axes(options.axes, data.shape), options))
+    written_as.check_room(*task.made_of(resolve_axes(options.axes, data.shape), as_source(data).dtype, options))
     result = yield from task.steps(data, options, lazy=True if written_as.by_region else None)
     record = made_from_layer(result.record, {"genrecon": about.record, ACQUISITION: about.acquisition})
     # With the record that names the layer's own record: the task has seen its pixels only.

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal, Protocol
 
+import numpy as np
+
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
@@ -93,6 +95,8 @@ class Task:
         Options, true or false, that add a companion which is written into a file of its own; and its title.
     several : str
         Option that is the number of results: if it is more than 1, they get a first dimension that counts them.
+    exact : bool
+        Whether pixels that it does not change come back exactly, so that 64-bit numbers stay what they are.
     """
 
     name: str
@@ -103,16 +107,23 @@ class Task:
     alike: bool = True
     adds: tuple[tuple[str, str], ...] = ()
     several: str = ""
+    exact: bool = False
 
     def added(self, options: Any) -> tuple[str, ...]:
         """Return the titles of the companions that these options add."""
         return tuple(title for name, title in self.adds if getattr(options, name))
 
-    def out_axes(self, axes: Axes, options: Any) -> Axes:
-        """Return the axes of the result of an image, as far as they follow from its axes and these options."""
+    def made_of(self, axes: Axes, dtype: np.dtype[Any], options: Any) -> tuple[Axes, np.dtype[Any]]:
+        """Return the axes and dtype of the result of an image, as far as they follow from its own and these options.
+
+        float32 stands for the floats that the task chooses.
+        """
         if not self.alike:  # the model decides on the channels
             axes = axes.with_channels(len(self.card(options.model).result_low))
-        return axes.numbered(getattr(options, self.several)) if self.several else axes
+        if self.several:
+            axes = axes.numbered(getattr(options, self.several))
+        kept = options.keep_dtype or (self.exact and dtype.itemsize > 4)
+        return axes, dtype if kept else np.dtype(np.float32)
 
     def cards(self) -> list[ModelCard]:
         """Return the cards of the models that it can use; those of others serve the task on their card only."""

@@ -28,7 +28,7 @@ from napari_genrecon.io.tiff.ome_text import ome_text
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
-__all__ = ["check_axes", "write_tiff_steps"]
+__all__ = ["check_room", "write_tiff_steps"]
 
 _CLASSIC_LIMIT = 3 << 30  # bytes; larger files are BigTIFF, as 32-bit offsets end at 4 GB, headers included
 _TILE_STEP = 16  # TIFF wants the sides of tiles to be multiples of this
@@ -105,14 +105,15 @@ def write_tiff_steps(
     return path
 
 
-def check_axes(axes: Axes) -> None:
-    """Refuse dimensions that OME-TIFF has no room for.
+def check_room(axes: Axes, dtype: np.dtype[Any]) -> None:
+    """Refuse dimensions and numbers that OME-TIFF has no room for.
 
     Raises
     ------
     ImageError
         If it has none for one of them.
     """
+    _storable(dtype)
     # Room does not depend on lengths; that of colours has to be one of colours.
     about = ImageMeta(axes=axes).reordered(_spatial_last(axes))
     ome_text(about, tuple(RGB if letter == "S" else 1 for letter in about.axes.letters), np.dtype(np.uint8))

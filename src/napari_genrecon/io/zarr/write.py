@@ -136,10 +136,10 @@ def write_zarr_steps(
 
 
 def _plan(path: Path, data: ImageArray, about: ImageMeta, dtype: DTypeLike | None) -> _Job:
+    kind = np.dtype(data.dtype if dtype is None else dtype)
+    check_room(about.axes, kind)
+    kind = np.dtype(kind.str)  # NumPy has two types of 64-bit integers, and zarr knows one of them
     ordered, about = _in_ome_order(data, about.filled())
-    kind = np.dtype(ordered.dtype if dtype is None else dtype)
-    if kind.kind not in "iuf" or kind.itemsize > _LARGEST_NUMBER:
-        raise ImageError(f"{kind} is not stored as OME-Zarr: real numbers are needed; convert the image first")
     counts = dtype is not None or kind.kind == "f"  # in integer data, NaN and clipped pixels are lost already
     # An image without a record gets one here, so that its journal has a header like any other.
     record = dict(about.record or {"schema": None})
@@ -148,8 +148,8 @@ def _plan(path: Path, data: ImageArray, about: ImageMeta, dtype: DTypeLike | Non
     return _Job(path, journal.part_of(path), ordered, kind, counts, about, header)
 
 
-def check_axes(axes: Axes) -> None:
-    """Refuse dimensions that OME-Zarr does not store.
+def check_room(axes: Axes, dtype: np.dtype[Any]) -> None:
+    """Refuse dimensions and numbers that OME-Zarr does not store.
 
     Raises
     ------
@@ -159,11 +159,12 @@ def check_axes(axes: Axes) -> None:
     letters = axes.letters.replace("S", "C")
     if set(letters) - set(_ORDER) or len(set(letters)) < len(letters):
         raise ImageError(f"OME-Zarr stores the axes T, C, Z, Y and X, not {axes}: save it as OME-TIFF")
+    if dtype.kind not in "iuf" or dtype.itemsize > _LARGEST_NUMBER:
+        raise ImageError(f"{dtype} is not stored as OME-Zarr: real numbers are needed; convert the image first")
 
 
 def _in_ome_order(data: ImageArray, about: ImageMeta) -> tuple[Any, ImageMeta]:
     """Return the dimensions in the order of OME-Zarr, RGB as three channels; the layer metadata keep the old order."""
-    check_axes(about.axes)
     letters = about.axes.letters.replace("S", "C")
     order = tuple(sorted(range(len(letters)), key=lambda i: _ORDER.index(letters[i])))
     more = about.reordered(order)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.io.formats import image_name, result_ending
@@ -67,10 +69,10 @@ def file_pipeline_steps(
         # The last one is written by `process_file_steps`, as that of a single task.
         return made[-1]
 
-    def out_axes(found: Axes) -> Axes:
+    def made_of(found: Axes, dtype: np.dtype[Any]) -> tuple[Axes, np.dtype[Any]]:
         for step in steps.steps:
-            found = step.found.out_axes(found, step.parsed(steps.folder)[0])
-        return found
+            found, dtype = step.found.made_of(found, dtype, step.parsed(steps.folder)[0])
+        return found, dtype
 
     more: dict[str, Any] = {"saving": saving, "resume": resume, "client": client, "series": series}
-    return (yield from process_file_steps(process, source, target, axes=axes, files=files, out_axes=out_axes, **more))
+    return (yield from process_file_steps(process, source, target, axes=axes, files=files, made_of=made_of, **more))
