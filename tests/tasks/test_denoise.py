@@ -1,7 +1,9 @@
 import json
 
+import dask.array as da
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -248,9 +250,12 @@ def test_options_that_cannot_work_get_a_sentence(options, kind, sentence):
         (np.zeros(8), "at least two dimensions"),
         (np.ma.masked_array(np.eye(8), np.eye(8) > 0), "masked array, and 8 of its pixels"),
         (np.float32(1e20) * np.eye(8, dtype=np.float32), "grey values of 1e\\+20, and at most 1e\\+18"),
+        (1e-30 * np.eye(8), "grey values of at most 1e-30, and below 1e-15 none"),
         ([[1, 2], [3]], "the image is no array"),
+        (torch.ones((8, 8), dtype=torch.bfloat16), "of type Tensor and cannot become a NumPy array: .*BFloat16"),
+        (da.ones((8, 8))[da.ones(8) > 0], "its size is not known; call its compute_chunk_sizes"),
     ],
-    ids=["empty", "nan", "complex", "bool", "1d", "masked", "huge", "ragged"],
+    ids=["empty", "nan", "complex", "bool", "1d", "masked", "huge", "tiny", "ragged", "tensor", "unknown size"],
 )
 def test_images_that_cannot_be_denoised_get_a_sentence(image, sentence):
     with pytest.raises(ImageError, match=sentence):
