@@ -1,4 +1,5 @@
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -162,8 +163,13 @@ def test_a_name_taken_meanwhile_is_not_replaced(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"theirs"
 
 
-def test_full_disk_is_told_before_writing(tmp_path):
-    with pytest.raises(OutputError, match="not enough space"), publishing(tmp_path / "a", expected_bytes=1 << 60):
+@pytest.mark.parametrize(
+    ("free", "told"), [(5e10, r"1152921504\.61 GB, 50\.00 GB"), (5e5, r"1152921504\.61 GB, 0\.50 MB")]
+)
+def test_full_disk_is_told_before_writing(tmp_path, monkeypatch, free, told):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    wanted = f"not enough space for .*: it needs about {told} are free"
+    with pytest.raises(OutputError, match=wanted), publishing(tmp_path / "a", expected_bytes=1 << 60):
         raise AssertionError("was written")
 
 

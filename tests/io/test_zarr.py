@@ -192,6 +192,15 @@ def test_second_process_is_kept_out(tmp_path, lazy):
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr.part"]
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_second_run_is_told_to_wait_and_not_to_delete(tmp_path, lazy, resume):
+    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, ImageMeta(**CALIBRATED))
+    next(steps)
+    with pytest.raises(OutputError, match=r"a\.zarr\.part is being written by another process: wait for it to end$"):
+        write(tmp_path / "a.zarr", lazy, ImageMeta(**CALIBRATED), resume=resume)
+    steps.close()
+
+
 def test_lock_of_a_killed_process_holds_nobody_up(tmp_path, lazy):
     code = "import os, sys; from pathlib import Path; from napari_genrecon.io.zarr.journal import locked\n"
     code += "with locked(Path(sys.argv[1])): os._exit(1)"

@@ -142,9 +142,11 @@ def require_space(path: Path, expected: int) -> None:
     """Refuse to start writing what the disk has no room for."""
     free = shutil.disk_usage(path.absolute().parent).free
     if expected > free:
-        raise OutputError(
-            f"not enough space for {path}: it needs about {expected / 1e9:.2f} GB, {free / 1e9:.2f} GB are free"
-        )
+        raise OutputError(f"not enough space for {path}: it needs about {_size(expected)}, {_size(free)} are free")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
 
 
 def _temporary(path: Path) -> Path:

@@ -119,12 +119,14 @@ def write_zarr_steps(
     check_target(path, overwrite=overwrite, sources=sources, folder=True)
     job = _plan(path, data, about, dtype)
     try:
-        _start_or_continue(job, resume=resume)
-        with journal.locked(job.part), _kept_if_it_can_be_continued(job):
-            yield from _fill(job, client)
-            for level in make_levels(job.part):
-                yield Progress(0, 0, f"level {level} written")
-            publish_store(job.part, job.target, _ours(job), overwrite=overwrite)
+        # Locked before it is looked at: what another run is writing is nothing to be continued, or deleted.
+        with journal.locked(job.part):
+            _start_or_continue(job, resume=resume)
+            with _kept_if_it_can_be_continued(job):
+                yield from _fill(job, client)
+                for level in make_levels(job.part):
+                    yield Progress(0, 0, f"level {level} written")
+                publish_store(job.part, job.target, _ours(job), overwrite=overwrite)
         # After the rename: until then the journal is what makes the run one that can be continued.
         journal.forget(job.target)
     except OSError as error:
