@@ -44,6 +44,8 @@ def require_real_image(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     ImageError
         For an empty array, or one of booleans, complex numbers, objects or text.
     """
+    if not all(map(math.isfinite, shape)):  # of a dask array that was indexed by another one
+        raise ImageError(f"image has shape {shape}: its size is not known; call its compute_chunk_sizes() first")
     if 0 in shape:
         raise ImageError(f"image is empty: shape {shape}")
     if dtype.kind == "b":

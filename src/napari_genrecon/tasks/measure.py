@@ -33,6 +33,7 @@ __all__ = [
 Noise = NoiseModel | tuple[NoiseModel, ...]
 
 _LARGEST = 1e18  # grey value, in either direction: float32 holds the square of it
+_SMALLEST = 1e-15  # the same of its noise, which is much less
 
 
 def measure_noise(image: ImageLike, *, axes: str | Axes | None = None) -> Noise:
@@ -125,7 +126,11 @@ def as_source(image: ImageArray) -> Any:
             "images are processed one after the other"
         )
     if not isinstance(source.dtype, np.dtype):  # a torch tensor, say
-        source = np.asarray(source)
+        try:
+            source = np.asarray(source)
+        # torch converts no tensor of another device, of bfloat16 or with gradients, and says what to do.
+        except (TypeError, RuntimeError) as error:
+            raise ImageError(f"the image is {_kind_of(image)} and cannot become a NumPy array: {error}") from None
     require_real_image(tuple(source.shape), source.dtype)
     return source
 
@@ -166,6 +171,10 @@ def _check_values(crops: Sequence[NDArray[Any]], name: str) -> None:
     largest = float(max(part.max(initial=0) for part in finite))
     if largest > _LARGEST:
         raise ImageError(f"{name} has grey values of {largest:.3g}, and at most {_LARGEST:g} can be used: rescale it")
+    if 0 < largest < _SMALLEST:
+        raise ImageError(
+            f"{name} has grey values of at most {largest:.3g}, and below {_SMALLEST:g} none can be used: rescale it"
+        )
 
 
 def input_facts(source: ImageArray, sampled: Sequence[list[NDArray[Any]]]) -> dict[str, Any]:
