@@ -1,4 +1,4 @@
-"""Types of the images that functions accept and return."""
+"""Types of the images that functions accept and return, and how their pixels are read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ImageArray", "ImageLayer", "ImageLike", "LazyArray"]
+__all__ = ["ImageArray", "ImageLayer", "ImageLike", "LazyArray", "as_numpy"]
 
 
 # Protocols, so that neither dask, zarr nor napari is imported to describe their objects.
@@ -46,3 +46,12 @@ ImageLike: TypeAlias = ArrayLike | LazyArray | ImageLayer
 
 ImageArray: TypeAlias = NDArray[Any] | LazyArray
 """A NumPy array for a NumPy image, else a dask array."""
+
+
+def as_numpy(array: Any) -> NDArray[Any]:
+    """Return an array as NumPy; what is lazy is computed without the cache that napari gives dask.
+
+    That cache is one for all threads, and loses its keys (a KeyError) where two of them compute with it at once: a job
+    and the view of another layer.
+    """
+    return np.asarray(array.compute(callbacks=()) if hasattr(array, "__dask_graph__") else array)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import dask.array as da
 import numpy as np
 import pytest
+from dask.callbacks import Callback
 
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
@@ -22,7 +23,7 @@ from napari_genrecon.io.reader import open_image
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.widgets.layers.add_result import add_layers
 from napari_genrecon.widgets.layers.files import write_tiff
-from napari_genrecon.widgets.layers.live import LiveArray, live
+from napari_genrecon.widgets.layers.live import LiveArray, _Plane, live
 from napari_genrecon.widgets.layers.snapshot import display
 
 SHAPE = (12, 32, 40)
@@ -158,3 +159,11 @@ def test_error_is_told_once_and_leaves_the_plane_empty(opened, slow, qtbot, monk
     assert len(told) == 1
     assert "This failed unexpectedly (AttributeError" in told[0]
     assert np.isnan(on_screen(viewer, layer)).all()
+
+
+def test_tiles_are_computed_without_the_cache_that_napari_gives_dask(slow):
+    slow.gate.set()
+    asked = []
+    with Callback(start=asked.append):
+        _Plane(slow.array[:1]).compute_next()
+    assert asked == []

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
 
@@ -79,7 +79,7 @@ def sample_crops(source: ImageArray, axes: Axes, channel: int = 0) -> list[NDArr
     shape = tuple(int(n) for n in source.shape)
     planes = list(_plane_indices(shape, axes, channel))
     return [
-        as_plane(np.asarray(source[_region(axes, plane, rows, columns)]), axes)
+        as_plane(as_numpy(source[_region(axes, plane, rows, columns)]), axes)
         for plane in planes
         for rows, columns in _crop_slices(shape[axes.y], shape[axes.x], len(planes))
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.engine.intensity import to_dtype
 from napari_genrecon.engine.run import TileFunction, core_steps, finish
 from napari_genrecon.engine.tiles import Core, TileGrid
@@ -186,7 +186,7 @@ class Reader:
         self.shape = tuple(int(n) for n in source.shape)
 
     def __call__(self, region: tuple[slice, ...]) -> NDArray[Any]:
-        return np.asarray(self._source[region])
+        return as_numpy(self._source[region])
 
 
 def lazy_copy(source: ImageArray, shape: tuple[int, ...], dtype: DTypeLike) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.engine.ahead import Ahead
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.memory import allocate
@@ -338,7 +338,7 @@ def _compute(fn: TileFunction, source: ImageArray, tile: Tile) -> Generator[None
     """Compute a tile; None if memory ran out."""
     # The retry must happen outside the except clause: its traceback would keep the failed tensors in memory.
     try:
-        return (yield from fn(np.asarray(source[tile.src]), tile))
+        return (yield from fn(as_numpy(source[tile.src]), tile))
     except MemoryError:
         return None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import is_lazy, lazy_copy, lazy_full
 from napari_genrecon.engine.memory import allocate
@@ -156,7 +156,7 @@ def in_whole(made: ImageArray, source: ImageArray, region: Region) -> Any:
     else:
         # Filled in place: converting the source first would take another copy.
         out = allocate(shape, made.dtype)
-        out[...] = np.asarray(source)
+        out[...] = as_numpy(source)
     out[(..., *region)] = made
     return out
 

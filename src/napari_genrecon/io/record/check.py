@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.points import ENDING as POINTS
@@ -159,7 +159,7 @@ def _sidecar_problems(image: ImageFile) -> list[str]:
 
 def _digests(data: ImageArray, regions: list[int]) -> Iterator[str]:
     for region in _regions(tuple(data.shape), regions):
-        yield digest_pixels(np.asarray(data[region]))
+        yield digest_pixels(as_numpy(data[region]))
 
 
 def _regions(shape: tuple[int, ...], sizes: list[int]) -> Iterator[Region]:

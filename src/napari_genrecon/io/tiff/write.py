@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_genrecon import __version__
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.axes import RGB, Axes
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.lazy import as_transposable
@@ -177,7 +177,7 @@ class _Planes:
         with tifffile.TiffWriter(self._part, bigtiff=self._bigtiff) as tif:
             for index, position in enumerate(np.ndindex(outer), start=1):
                 # Computed once and used twice, for the count of NaN and for the pixels.
-                values = np.asarray(data[position])
+                values = as_numpy(data[position])
                 plane, clipped = to_dtype(values, self._dtype)
                 self._write_one(tif, np.ascontiguousarray(plane), first=index == 1)
                 known = (count_nan(values), clipped) if counts else (None, None)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import as_numpy
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ExistsError, ImageError, OptionError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
@@ -163,7 +164,7 @@ def _fill_steps(
     digests = []
     for source in sources:
         yield Progress(0, 0, f"reading '{source.name}'")
-        digests.append(pixels_digest(np.asarray(source.pixels)))
+        digests.append(pixels_digest(as_numpy(source.pixels)))
     splits, notes = _split(digests, validation, options.seed)
     manifest: dict[str, Any] = {
         "format": FORMAT,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import as_numpy
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ImageError
@@ -145,7 +146,7 @@ def parent_steps(image: Any, options: AugmentOptions, labels: Any, points: Any) 
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
     # All of it: deformed images read from anywhere in it.
-    pixels = np.asarray(source)
+    pixels = as_numpy(source)
     letters = [letter for letter in axes.letters if letter not in "CS"]
     shape = tuple(pixels.shape[axes.letters.index(letter)] for letter in letters)
     found_labels = None if labels is None else _checked_labels(labels, shape, letters)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from napari_genrecon.arrays import ImageArray, ImageLike
+from napari_genrecon.arrays import ImageArray, ImageLike, as_numpy
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.checks.resolution import noise_of_half, ring_correlation, split
 from napari_genrecon.engine.intensity import as_plane
@@ -126,7 +126,7 @@ def _middle(source: ImageArray, axes: Axes, channel: int) -> NDArray[np.float64]
     at = {i: shape[i] // 2 for i in axes.outer} | ({} if axes.channel is None else {axes.channel: channel})
     # Slices of length 1 keep the number of dimensions, which `axes` counts on.
     region = tuple(slice(at[i], at[i] + 1) if i in at else middle(n, MIDDLE) for i, n in enumerate(shape))
-    return as_plane(np.asarray(source[region]), axes).astype(np.float64)
+    return as_plane(as_numpy(source[region]), axes).astype(np.float64)
 
 
 def _before_and_after(frames: list[NDArray[np.float64]], noise: NoiseModel) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.arrays import ImageArray, ImageLike
+from napari_genrecon.arrays import ImageArray, ImageLike, as_numpy
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.checks.blur import Blur, blur_test, structure
 from napari_genrecon.checks.expected import Expected, expected_of, expected_plane
@@ -162,7 +162,7 @@ def check_steps(
     pixels = len(planes) * source.shape[letters.y] * source.shape[letters.x]
     sharpest = _Sharpest()
     for count, (region, channel) in enumerate(planes, start=1):
-        noisy, after = (as_plane(np.asarray(a[region]), letters).astype(np.float64) for a in (source, restored))
+        noisy, after = (as_plane(as_numpy(a[region]), letters).astype(np.float64) for a in (source, restored))
         if blend:  # undo it: after = blend * noisy + (1 - blend) * denoised
             after = (after - blend * noisy) / (1 - blend)
         # Either may have been rounded.
@@ -172,9 +172,7 @@ def check_steps(
         found.append(figures)
         sharpest.look(noisy, after, models[channel])
         if expected is not None:
-            trusted.append(
-                expected_plane(as_plane(np.asarray(expected[region]), letters), after, models[channel], index)
-            )
+            trusted.append(expected_plane(as_plane(as_numpy(expected[region]), letters), after, models[channel], index))
         if deviations is not None:
             # `region` keeps every dimension, and z is (Y, X).
             deviations[region] = z.reshape(deviations[region].shape)

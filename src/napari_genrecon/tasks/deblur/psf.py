@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.axes import Axes
 from napari_genrecon.optics import MeasuredPSF, Optics, as_psf
 from napari_genrecon.optics.centre import centred_psf
@@ -50,7 +50,7 @@ def psf_is_image(given: Any, source: ImageArray) -> bool:
     if psf is None or np.size(psf) != source.size:
         return False
     # Axes of length 1 do not make it another image.
-    return bool(np.array_equal(np.squeeze(psf), np.squeeze(np.asarray(source))))
+    return bool(np.array_equal(np.squeeze(psf), np.squeeze(as_numpy(source))))
 
 
 def psf_facts(given: Any, psf: NDArray[np.float64]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise.model import SMOOTH
@@ -123,7 +123,7 @@ class Corrected:
             first = max(0, start - _REACH)
             wide[axis] = slice(first, min(self.shape[axis], stop + _REACH))
             inner[axis] = slice(start - first, stop - first)
-        block = np.asarray(self._source[tuple(wide)]).astype(np.float64)
+        block = as_numpy(self._source[tuple(wide)]).astype(np.float64)
         return self._corrected(block, self._maps.part(wide[self._axes.y], wide[self._axes.x]))[tuple(inner)]
 
     def _corrected(self, block: Floats, maps: CameraMaps) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ImageError, OptionError
@@ -264,7 +264,7 @@ def _read(source: ImageArray, axes: Axes, channels: list[Channel], index: tuple[
     # One plane with its colours: all of Y, X and S, and one index along every other dimension.
     where = iter(index)
     region = tuple(slice(None) if letter in "YXS" else int(next(where)) for letter in axes.letters)
-    block = np.asarray(source[region])
+    block = as_numpy(source[region])
     colours = np.moveaxis(block[..., :3], -1, 0) if axes.rgb else block[None]  # (C, Y, X), without alpha
     grey = colours.mean(axis=0, dtype=np.float64) if axes.rgb else block
     number = 0 if axes.rgb or axes.channel is None else region[axes.channel]

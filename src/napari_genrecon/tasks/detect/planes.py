@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import fill_non_finite, measure_centre
 from napari_genrecon.engine.missing import find_missing, without_missing
@@ -137,7 +137,7 @@ def _search(
     dark: bool,
 ) -> tuple[Blobs, int]:
     """Return the maxima in the core of a tile, in pixels of the image, and the number of its pixels."""
-    block = np.asarray(source[tile.src])
+    block = as_numpy(source[tile.src])
     if axes.rgb:
         block = block[..., :3].mean(axis=-1, dtype=np.float64)
     planes = np.moveaxis(block, spatial, range(-len(spatial), 0)).reshape([block.shape[i] for i in spatial])

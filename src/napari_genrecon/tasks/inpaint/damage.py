@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.arrays import ImageArray, ImageLike
+from napari_genrecon.arrays import ImageArray, ImageLike, as_numpy
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.errors import OptionError
@@ -87,7 +87,7 @@ def detect_damage(
     noise = noise_per_channel(sample_channels(source, resolved), None)
     damaged = np.zeros(source.shape, bool)
     for region, channel in _planes(source.shape, resolved, len(noise)):
-        plane = as_plane(np.asarray(source[region]), resolved)
+        plane = as_plane(as_numpy(source[region]), resolved)
         found = np.zeros(plane.shape, bool)
         # "frames" is missing here: it compares planes, and is marked below.
         for kind in (kind for kind in wanted if kind in _IN_PLANE):
@@ -217,7 +217,7 @@ def _frames(source: ImageArray, axes: Axes, channel: int, n_channels: int) -> It
     for region, which in _planes(source.shape, axes, n_channels):
         if which != channel:
             continue
-        plane = np.asarray(source[region])
+        plane = as_numpy(source[region])
         finite = plane[np.isfinite(plane)].astype(np.float64)
         # The contrast is the range without the darkest and the brightest percent, which may be damaged pixels: 0 if all
         # are equal, or none is finite.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
 from napari_genrecon.plural import number_of
@@ -69,7 +69,7 @@ def holds_enough(source: ImageArray, mask: NDArray[np.bool_], axes: Axes, plane:
     found, step = 0, max(1, _AT_ONCE // source.shape[axes.x])
     for start in range(0, source.shape[axes.y], step):
         region = _rows(plane, axes, slice(start, start + step))
-        found += int(np.count_nonzero(np.isfinite(np.asarray(source[region])) & ~mask[region]))
+        found += int(np.count_nonzero(np.isfinite(as_numpy(source[region])) & ~mask[region]))
         if found >= wanted:
             return True
     return False

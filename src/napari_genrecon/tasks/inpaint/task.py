@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.arrays import ImageArray, ImageLike
+from napari_genrecon.arrays import ImageArray, ImageLike, as_numpy
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.engine.lazy import is_lazy, lazy_stack, lazy_tiles
@@ -299,7 +299,7 @@ def expected_seconds(image: ImageArray, options: InpaintOptions) -> float:
 
 def _detecting_seconds(source: ImageArray, axes: Axes, options: InpaintOptions) -> float:
     """Return the seconds of detecting damage in the whole image, from the time of a small part."""
-    part = as_plane(np.asarray(source[tuple(slice(0, n) for n in axes.spread(PROBE, PROBE, 1))]), axes)
+    part = as_plane(as_numpy(source[tuple(slice(0, n) for n in axes.spread(PROBE, PROBE, 1))]), axes)
     started = time.perf_counter()
     detect_damage(part, kinds=options.detect, axes="YX")
     return (time.perf_counter() - started) * source.size / part.size

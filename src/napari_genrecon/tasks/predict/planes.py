@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import fill_non_finite
 from napari_genrecon.engine.tiles import Tile
@@ -51,7 +51,7 @@ class ByPlaces:
         if self._axes.channel is not None:
             # All of the image's channels, without alpha.
             wanted[self._axes.channel] = slice(0, 3) if self._axes.rgb else slice(None)
-        block = np.asarray(self._source[tuple(wanted)])
+        block = as_numpy(self._source[tuple(wanted)])
         # With a dimension for channels, as tiles of the result have one.
         return block[None] if self._new else block
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.arrays import ImageArray
+from napari_genrecon.arrays import ImageArray, as_numpy
 from napari_genrecon.axes import RGB, Axes, resolve_axes
 from napari_genrecon.engine.intensity import require_real_image
 from napari_genrecon.errors import ImageError
@@ -102,7 +102,7 @@ class CropSource:
         region[self.axes.y], region[self.axes.x] = rows, columns
         if self.axes.channel is not None:
             region[self.axes.channel] = slice(0, self.channels)
-        block = np.asarray(self.data[tuple(region)])
+        block = as_numpy(self.data[tuple(region)])
         channel = [] if self.axes.channel is None else [self.axes.channel]
         # The dimensions may come in any order, such as YXC or TYXZ.
         ordered = block.transpose(*self._looped, *channel, self.axes.y, self.axes.x)

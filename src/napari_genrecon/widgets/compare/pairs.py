@@ -11,6 +11,7 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import as_numpy
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.errors import ImageError
 from napari_genrecon.widgets.layers.snapshot import (
@@ -185,7 +186,7 @@ class Pair:
             slice(piece.start + first, piece.stop + first, piece.step)
             for piece, first in zip(region, self.start, strict=True)
         )
-        fine = np.asarray(layer_data(self.fine)[moved])
+        fine = as_numpy(layer_data(self.fine)[moved])
         coarse = self._nearest(region)
         return (coarse, fine) if self.fine is self.after else (fine, coarse)
 
@@ -196,7 +197,7 @@ class Pair:
         ))]  # fmt: skip
         # Slices are what all kinds of arrays can read; repeated and left-out pixels are picked from the box in memory.
         box = tuple(slice(int(each.min()), int(each.max()) + 1) for each in index)
-        found = np.asarray(layer_data(self.coarse)[box])
+        found = as_numpy(layer_data(self.coarse)[box])
         for axis, (each, piece) in enumerate(zip(index, box, strict=True)):
             if len(each) != found.shape[axis] or (np.diff(each) != 1).any():
                 found = np.take(found, each - piece.start, axis)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_genrecon.arrays import ImageArray
+from napari_genrecon.engine.lazy import computed
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.widgets.jobs.activity import Activity
 from napari_genrecon.widgets.jobs.torch_import import as_sentence
@@ -188,6 +189,6 @@ class _Plane:
     def compute_next(self) -> None:
         """Compute one more tile."""
         index = self.missing[0]
-        self.pixels[self._places[index]] = self._part.blocks[index].compute(scheduler="synchronous")
+        self.pixels[self._places[index]] = computed(self._part.blocks[index])
         # After the pixels are there, and as a new list: the thread of the window looks at it at any time.
         self.missing = self.missing[1:]

@@ -13,6 +13,7 @@ from napari.layers import Points as PointsLayer
 from numpy.typing import NDArray
 from skimage.draw import line, polygon
 
+from napari_genrecon.arrays import as_numpy
 from napari_genrecon.errors import ImageError
 from napari_genrecon.widgets.layers.snapshot import layer_data
 
@@ -138,12 +139,12 @@ def _laid(layer: Layer, image: str, place: _Place) -> NDArray[Any]:
             f"'{image}': Copy scale and transforms, then paste), or draw the mask in a Shapes layer"
         )
     if not shift.any() and tuple(length) == place.shape:
-        return np.asarray(data) != 0
+        return as_numpy(data) != 0
     mask = np.zeros((*place.shape, *data.shape[layer.ndim :]), bool)
     low, high = np.maximum(shift, 0), np.minimum(shift + length, place.shape)
     if (low < high).all():
         there = tuple(slice(a, b) for a, b in zip(low - shift, high - shift, strict=True))
-        mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = np.asarray(data[there]) != 0
+        mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = as_numpy(data[there]) != 0
     return mask
 
 

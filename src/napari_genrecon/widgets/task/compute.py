@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_genrecon.arrays import as_numpy
 from napari_genrecon.engine.run import Progress, region_steps
 from napari_genrecon.io.layers import about_layer, stacked
 from napari_genrecon.io.record.check import choice_text
@@ -68,7 +69,7 @@ def preview_steps(
     fn, source, grid = result.tiles
     with borrowed(result.record["device"]):
         after = yield from region_steps(fn, source, grid, region, result.data.dtype)
-    return after, np.asarray(taken.data[region]), grid.scale, result
+    return after, as_numpy(taken.data[region]), grid.scale, result
 
 
 def result_steps(
