@@ -293,3 +293,10 @@ def test_workers_read_a_large_tiff_themselves(tmp_path, noisy, monkeypatch):
     assert compare(found.data, denoise(noisy, axes="ZYX", keep_dtype=True), found.record["noise"]).same
     assert found.record["output"] == {"dtype": "uint16", "clipped": 0, "nan": 0}
     assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("task", ["denoise", "detect"])
+def test_input_in_a_folder_that_is_not_there_is_what_is_told(tmp_path, capsys, task):
+    wrong = tmp_path / "typo" / "cells.tif"
+    assert main([task, str(wrong)]) == 1
+    assert capsys.readouterr().err == f"genrecon: {wrong}: there is no file {wrong}\n"

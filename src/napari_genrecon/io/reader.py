@@ -11,7 +11,7 @@ from napari_genrecon.errors import GenReconError, GenReconWarning, ImageError
 from napari_genrecon.io.formats import image_name, plainly, read_format
 from napari_genrecon.io.image_file import ImageFile, listed_series
 
-__all__ = ["file_sentence", "image_name", "open_image"]
+__all__ = ["check_source", "file_sentence", "image_name", "open_image"]
 
 
 def open_image(path: str | Path, *, axes: str | None = None, series: int | str | None = None) -> ImageFile:
@@ -37,15 +37,26 @@ def open_image(path: str | Path, *, axes: str | None = None, series: int | str |
         If it needs a package that is not installed.
     """
     path = Path(path)
-    # Through `plainly`, as even asking may fail: no permission for a folder above, or a name that the system refuses.
-    if not plainly(path, "image", path.exists):
-        raise ImageError(f"there is no file {path}")
+    check_source(path)
     found = plainly(path, "image", partial(read_format, path)).open_file(path, axes, series)
     # Here and not in the readers, so that every format names its images alike.
     image: ImageFile = replace(found, name=_name(found))
     if series is None and image.series:
         warnings.warn(_several(image), GenReconWarning, stacklevel=2)
     return image
+
+
+def check_source(path: Path) -> None:
+    """Refuse the path of an image where there is nothing.
+
+    Raises
+    ------
+    ImageError
+        If nothing is there, or it may not be looked at.
+    """
+    # Through `plainly`, as even asking may fail: no permission for a folder above, or a name that the system refuses.
+    if not plainly(path, "image", path.exists):
+        raise ImageError(f"there is no file {path}")
 
 
 def _name(image: ImageFile) -> str:

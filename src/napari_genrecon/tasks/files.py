@@ -22,7 +22,7 @@ from napari_genrecon.io.layer_display import further_affine
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.points import check_points_target, read_places, write_points
 from napari_genrecon.io.publish import check_target, remove
-from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.reader import check_source, open_image
 from napari_genrecon.io.record.check import record_of
 from napari_genrecon.io.record.companions import about_companion, companion_path, is_made
 from napari_genrecon.io.record.history import ACQUISITION, made_from, made_from_layer
@@ -133,6 +133,7 @@ def _points_steps(
     series: int | str | None,
 ) -> Generator[Progress, None, Record]:
     """Write the points that a task finds in a file into a CSV file, and the record beside it."""
+    check_source(source)
     sources = [source, *arrays.values()]
     # Before the work, as for images.
     check_points_target(target, overwrite=saving.overwrite, sources=sources)
@@ -175,6 +176,7 @@ def process_file_steps(
     source, target, saving, resume, client, series
         See `file_steps`.
     """
+    check_source(source)  # first, as the folder of a result that lies beside it would be missed, too
     written = written_format(target)
     written.check_regions(target, resume=resume, client=client)
     sources = [source, *files]
