@@ -224,6 +224,14 @@ def test_preview_of_a_frame_uses_its_neighbours(short_windows):
     assert error(shown[0], clean[4]) < 0.85 * error(run(movie, frames="none").data[4], clean[4])
 
 
+@pytest.mark.parametrize("frame", [0, 4, 11])
+def test_single_frame_of_a_movie_is_as_good_as_in_the_whole(frame):
+    clean = still(12)
+    movie = recorded(clean)
+    alone, whole = run(movie, frames="T", region=f"T={frame}").data, run(movie, frames="T").data
+    assert error(alone[0], clean[frame]) < 1.2 * error(whole[frame], clean[frame])
+
+
 def test_cancel_between_steps_leaves_no_work_behind():
     steps = denoise_steps(recorded(still(4)), DenoiseOptions(noise=WHITE, axes="TYX", frames="T"))
     seen = [next(steps) for _ in range(5)]

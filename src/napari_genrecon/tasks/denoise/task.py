@@ -268,7 +268,8 @@ def denoise(  # type: ignore[misc]  # mypy wants the keywords of the first signa
     region : str or tuple of slice and int, optional
         Work on a part of the image only: ``"T=0:10, Y=100:300, X=50:250"``, ``"C=1"``, or one slice or index for each
         dimension. The pixels equal those of the whole result: what lies around the region is read, too, and what is
-        measured is measured on the whole image. No dimension is dropped.
+        measured is measured on the whole image; where frames help each other, they may differ by a part of the noise,
+        as those far away are not read. No dimension is dropped.
     whole : bool
         Return a copy of the whole image in which only the region is changed.
 
