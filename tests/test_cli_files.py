@@ -300,3 +300,14 @@ def test_input_in_a_folder_that_is_not_there_is_what_is_told(tmp_path, capsys, t
     wrong = tmp_path / "typo" / "cells.tif"
     assert main([task, str(wrong)]) == 1
     assert capsys.readouterr().err == f"genrecon: {wrong}: there is no file {wrong}\n"
+
+
+def test_messages_of_detect_name_flags_that_it_has(tmp_path, capsys):
+    y, x = np.mgrid[:96, :96]
+    spots = sum(60 * np.exp(-((y - i) ** 2 + (x - j) ** 2) / 60) for i in (20, 48, 76) for j in (20, 48, 76))
+    tifffile.imwrite(tmp_path / "cells.tif", np.random.default_rng(0).poisson(15 + spots).astype("u2"))
+    call = ["detect", str(tmp_path / "cells.tif"), "--max-size", "3"]
+    assert main(call) == 0
+    assert "pixels (--max-size " in capsys.readouterr().err
+    assert main(call) == 1
+    assert capsys.readouterr().err.endswith("(or give --overwrite)\n")

@@ -400,7 +400,7 @@ def note_on_wide(image, **options):
     """What the record says of wide objects, and the size to try."""
     said = finish(detect_steps(image, DetectOptions(**options))).record["warnings"]
     notes = [note for note in said if "wider than the largest size" in note]
-    return notes[0] if notes else "", float(re.search(r"\(max_size\) of (\d+)", notes[0])[1]) if notes else None
+    return notes[0] if notes else "", float(re.search(r"\(max_size=(\d+)\)", notes[0])[1]) if notes else None
 
 
 @pytest.mark.parametrize("objects", ["bright", "dark"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from napari_genrecon.cli.terminal import say, warn
 from napari_genrecon.errors import ExistsError, GenReconError
 
-__all__ = ["add_folder_flags", "process_each", "sentence"]
+__all__ = ["add_folder_flags", "process_each", "sentence", "with_flags"]
 
 # The name of an option in a message, perhaps with its value. Messages end with it, or go on behind a comma or the like,
 # and not a space: a name such as "cells (model) 2.tif" stays as it is.
@@ -59,10 +59,12 @@ def sentence(error: Exception, path: Path = Path(), *, flags: str = "", options:
     if isinstance(error, ExistsError) and flags:
         return f"{error} (or give {flags})"
     more = "" if isinstance(error, GenReconError | OSError) else " (--debug tells more)"
-    return _with_flags(file_sentence(error, path), options) + more
+    return with_flags(file_sentence(error, path), options) + more
 
 
-def _with_flags(text: str, options: Container[str]) -> str:
+def with_flags(text: str, options: Container[str]) -> str:
+    """Return a text with the options that it names as the flags that the command has for them; see `sentence`."""
+
     def named(found: re.Match[str]) -> str:
         name, value = found.groups(default="")
         return f"(--{name.replace('_', '-')}{value.replace('=', ' ')})" if name in options else found[0]

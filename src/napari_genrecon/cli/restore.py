@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_genrecon.cli.inputs import add_folder_flags, sentence
+from napari_genrecon.cli.inputs import add_folder_flags, sentence, with_flags
 from napari_genrecon.cli.terminal import (
     FAILED,
     IMAGES,
@@ -63,7 +63,7 @@ def add_file_flags(parser: argparse.ArgumentParser, *, images: bool = True) -> N
         _add_image_flags(parser)
     else:
         # Tables of points cannot be continued or written by workers. Their record always lies beside them.
-        parser.set_defaults(pyramid=False, sidecar=True, resume=False, scheduler=None, workers=0)
+        parser.set_defaults(pyramid=False, sidecar=True, resume=None, scheduler=None, workers=0)
 
 
 def _add_image_flags(parser: argparse.ArgumentParser) -> None:
@@ -124,7 +124,7 @@ def run_batch(parsed: argparse.Namespace, work: Work) -> int:
         strict=parsed.debug,
     )
     # A result that --resume does not take is not taken by giving it again.
-    flags = "--overwrite" if parsed.resume else "--resume or --overwrite"
+    flags = "--resume or --overwrite" if parsed.resume is False else "--overwrite"
     rows = watch(steps, work.name, partial(_tell, flags=flags, options=vars(parsed)))
     # Each failure was reported when it happened; here they only count for the exit status.
     failed = sum(row.error is not None for row in rows)
@@ -144,5 +144,5 @@ def _tell(progress: BatchProgress, flags: str, options: Container[str]) -> None:
             warn(f"{row.image}: {sentence(row.error, row.image, flags=flags, options=options)}")
             return
         for note in row.notes:
-            warn(f"{row.image}: {note}")
+            warn(f"{row.image}: {with_flags(note, options)}")
         say(f"{row.result}" + (" (done before)" if row.state == "done before" else ""))

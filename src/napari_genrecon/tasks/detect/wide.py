@@ -134,7 +134,7 @@ def wide_note(options: DetectOptions, left: Floats, points: int) -> list[str]:
     objects = number_of(len(left), f"{options.objects} object", f"{options.objects} objects")
     return [
         f"{objects} wider than the largest size of {options.max_size:g} pixels got no point: try a largest size "
-        f"(max_size) of {size}{method}"
+        f"of {size} pixels{method} (max_size={size})"
     ]
 
 
