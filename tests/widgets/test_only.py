@@ -14,6 +14,7 @@ from seen import RUN, click, field, note, said
 from napari_genrecon import check, denoise, upscale
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.widgets.compare.pairs import Pair
+from napari_genrecon.widgets.layers.snapshot import visible_region
 from napari_genrecon.widgets.openers import DenoiseWidget, UpscaleWidget
 
 SHAPE = (3, 48, 64)
@@ -107,6 +108,22 @@ def test_what_is_on_screen_is_the_part_that_is_seen(make_napari_viewer, docked, 
     centre = np.array(viewer.scene.camera.center)[-2:]
     assert (low[-2:] < centre).all()
     assert (centre < high[-2:]).all()
+
+
+def test_what_is_on_screen_of_a_multiscale_layer_is_no_more_than_is_seen(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    pixels = np.zeros((2048, 1024), "u2")
+    scaled = viewer.add_image([pixels, pixels[::2, ::2]], multiscale=True, scale=(0.5, 0.5), rotate=20)
+    plain = viewer.add_image(pixels, scale=(0.5, 0.5), rotate=20)
+    viewer.scene.camera.center = tuple(plain.data_to_world((1500, 300)))
+    # napari keeps all that it has loaded of a level while a smaller part of it is looked at.
+    for zoom in (2.0, 8.0):
+        viewer.scene.camera.zoom = zoom
+        qtbot.wait(100)
+        seen = visible_region(viewer, scaled)
+        assert seen == visible_region(viewer, plain)
+    low, high = plain.corner_pixels
+    assert seen == tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
 
 
 def test_typed_part_and_its_mistakes(viewer, docked, settle, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -226,18 +227,32 @@ def visible_region(viewer: Viewer, layer: Layer) -> tuple[slice, ...]:
     data = layer_data(layer)
     n_spatial = layer.ndim
     point = np.round(layer.world_to_data(viewer.dims.point)[-n_spatial:]).astype(int)
-    shown = set(range(n_spatial - 2, n_spatial))
-    low, high = np.array(layer.corner_pixels[0]), np.array(layer.corner_pixels[1])
-    # napari counts the corners in pixels of the level that is on screen.
-    if layer.multiscale:
-        low, high = (np.round(v * layer.downsample_factors[layer.data_level]) for v in (low, high))
+    low, high = _seen(viewer, layer)
     region = []
     for axis, length in enumerate(data.shape[:n_spatial]):
-        if axis in shown:
-            start, stop = int(np.clip(low[axis], 0, length - 1)), int(np.clip(high[axis] + 1, 1, length))
+        shown = axis - n_spatial + 2  # 0 for y, 1 for x
+        if shown >= 0:
+            start, stop = int(np.clip(low[shown], 0, length - 1)), int(np.clip(high[shown] + 1, 1, length))
             # At least one pixel, also where the layer is out of sight.
             region.append(slice(start, max(stop, start + 1)))
         else:
             index = int(np.clip(point[axis], 0, length - 1))
             region.append(slice(index, index + 1))
     return (*region, *([slice(None)] if layer.rgb else []))
+
+
+def _seen(viewer: Viewer, layer: Layer) -> tuple[Any, Any]:
+    """Return the first and last pixel (y, x) of the full resolution around all that is on screen.
+
+    From the camera: what napari itself keeps of a multiscale layer is all that it has loaded of a level.
+    """
+    camera, canvas = viewer.scene.camera, viewer.canvas
+    # World units from the middle of the view to its edges. In a grid every layer has a part of the canvas.
+    reach = np.array(canvas.size) / canvas.grid.actual_shape(viewer.layers) / (2 * camera.zoom)
+    shown = list(viewer.dims.displayed[-2:])
+    corners = []
+    for signs in product((-1, 1), repeat=2):
+        point = np.array(viewer.dims.point, float)
+        point[shown] = camera.center[-2:] + signs * reach
+        corners.append(layer.world_to_data(point)[-2:])
+    return np.floor(np.min(corners, axis=0)), np.ceil(np.max(corners, axis=0))
