@@ -173,6 +173,18 @@ def test_side_by_side_shows_two_layers_and_ends_as_it_began(pages):
     assert viewer.scene.camera.zoom == pytest.approx(zoom)
 
 
+def test_side_by_side_shows_two_of_layers_that_are_linked(pages):
+    viewer, page = pages
+    third = viewer.add_image(ramp(), name="third")
+    viewer.layers.link_layers(list(viewer.layers))
+    page.way.value = "side"
+    assert [layer.visible for layer in viewer.layers] == [True, True, False]
+    page.way.value = "off"
+    assert all(layer.visible for layer in viewer.layers)
+    viewer.layers["cells"].gamma = 0.5
+    assert third.gamma == 0.5
+
+
 def test_closing_the_dock_leaves_nothing(pages, qtbot):
     viewer, page = pages
     page.way.value = "split"

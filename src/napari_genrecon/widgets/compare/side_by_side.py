@@ -32,6 +32,8 @@ class SideBySide:
         layers, grid = self._viewer.layers, self._viewer.canvas.grid
         self._visible = {layer: layer.visible for layer in layers}
         self._grid = {name: getattr(grid, name) for name in ("enabled", "shape", "stride")}
+        # Layers that are linked in napari, such as channels, would all be hidden with one.
+        layers.unlink_layers(layers, ["visible"])
         for layer in layers:
             layer.visible = layer in (left, right)
         # The grid begins with the lowest layer, and with a negative stride with the topmost.
