@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -14,7 +15,9 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 
 
 from napari_genrecon import pipeline
+from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconWarning
+from napari_genrecon.tasks.pipeline import pipeline_steps
 from napari_genrecon.widgets.layers.add_result import add_result
 from napari_genrecon.widgets.openers import StepsWidget
 
@@ -89,6 +92,30 @@ def test_steps_that_are_edited_during_a_run_change_nothing_of_it(viewer, page, q
     assert not page.run.enabled  # two runs would share one queue
     qtbot.waitUntil(lambda: page.run.enabled, timeout=60_000)
     assert [layer.name for layer in viewer.layers] == ["cells", "more", "cells denoise", "more denoise"]
+    assert page.status.value == "New layers: cells denoise, more denoise."
+
+
+def test_cancel_says_which_images_were_done_before(viewer, page, qtbot, monkeypatch):
+    viewer.add_image(viewer.layers["cells"].data, name="more")
+    put(page, "denoise")
+    page.images.value = ["cells", "more"]
+    begun, go_on = [], threading.Event()
+
+    def steps(*given, **options):
+        begun.append(given)
+        if len(begun) == 2:
+            go_on.wait(60)
+            yield Progress(0, 0)
+        return (yield from pipeline_steps(*given, **options))
+
+    monkeypatch.setattr("napari_genrecon.widgets.steps.page.pipeline_steps", steps)
+    page.run.native.click()
+    qtbot.waitUntil(lambda: len(begun) == 2, timeout=60_000)
+    page.cancel.native.click()
+    go_on.set()
+    qtbot.waitUntil(lambda: page.run.enabled, timeout=60_000)
+    assert [layer.name for layer in viewer.layers] == ["cells", "more", "cells denoise"]
+    assert page.status.value == "New layer: cells denoise. Cancelled: no more was added."
 
 
 def test_steps_of_a_result_are_taken_edited_saved_and_opened_again(viewer, page, tmp_path):

@@ -144,6 +144,32 @@ def test_cancel_adds_no_layer(opened, qtbot, monkeypatch):
     assert button(widget, RUN).isEnabled()
 
 
+def test_cancel_says_which_images_were_done_before(opened, qtbot, monkeypatch):
+    viewer, widget, layer = opened
+    viewer.add_image(layer.data, name="more")
+    choose(widget, "cells", "more")
+    wait(qtbot, widget)
+    real = runtime.Model.__call__
+    added, running, go_on = threading.Event(), threading.Event(), threading.Event()
+    viewer.layers.events.inserted.connect(lambda _: added.set())
+
+    def waiting(self, *args):
+        if added.is_set():
+            running.set()
+            go_on.wait(60)
+        return real(self, *args)
+
+    monkeypatch.setattr(runtime.Model, "__call__", waiting)
+    click(widget, RUN)
+    qtbot.waitUntil(running.is_set, timeout=60_000)
+    click(widget, "Cancel")
+    go_on.set()
+    wait(qtbot, widget)
+    assert {x.name for x in viewer.layers} == {"cells", "more", "cells denoise"}
+    assert note(widget).startswith("New layer 'cells denoise': done in ")
+    assert note(widget).endswith(" Cancelled: no more was added.")
+
+
 def test_cancel_says_at_once_that_it_was_heard(opened, qtbot):
     _, widget, _ = opened
     click(widget, RUN)

@@ -200,11 +200,12 @@ class JobControls:
             self._look = look
             tint(self._status, look)
 
-    def tell(self, kind: str, value: Any) -> None:
-        """Say that a job was cancelled, or why it failed."""
+    def tell(self, kind: str, value: Any, before: str = "") -> None:
+        """Say that a job was cancelled, or why it failed; `before` names what earlier jobs of the run have added."""
         if kind == "cancelled":
-            self.say("Cancelled: nothing was added.")
-            show_info("Cancelled: nothing was added.")
+            words = f"{before} Cancelled: no more was added." if before else "Cancelled: nothing was added."
+            self.say(words)
+            show_info(words)
             return
         # The window shows a sentence; where the error came from is in the log.
         _LOG.error("the job failed", exc_info=value)

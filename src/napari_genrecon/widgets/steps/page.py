@@ -59,6 +59,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.steps: list[Step] = []
         self._folder: Path | None = None  # from which paths in the steps start
         self._queue: list[LayerSnapshot] = []
+        self._added: list[str] = []  # names of the layers of this run so far
         self._make_controls()
         self._jobs = JobControls((self.run,), self.cancel, self._progress, self.status, after=self._allow_run)
         super().__init__(
@@ -265,7 +266,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             self._jobs.refuse(error)
             return
         # All is read now: layers may be changed or removed, and steps edited, while the first image is worked on.
-        self._queue = [LayerSnapshot.of(layer) for layer in layers]
+        self._queue, self._added = [LayerSnapshot.of(layer) for layer in layers], []
         self._next(steps, keep=self.keep.value)
 
     def _next(self, steps: Pipeline, *, keep: bool) -> None:
@@ -280,7 +281,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
         def failed(kind: str, value: Any) -> None:
             self._queue.clear()
-            self._jobs.tell(kind, value)
+            self._jobs.tell(kind, value, self._said())
 
         def done(made: _Made) -> None:
             self._add(made, taken, steps)
@@ -290,7 +291,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
     def _add(self, made: _Made, taken: LayerSnapshot, steps: Pipeline) -> None:
         """Add the results of one image."""
-        name, names = taken.name, []
+        name = taken.name
         for number, (result, _about) in enumerate(made):
             last = number == len(made) - 1
             # Only the first step worked on the layer; the others worked on the step before, as their records say.
@@ -304,11 +305,16 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
                 self._viewer, replace(result, record=record), taken.layer, taken.data.shape, name, taken.shown
             )
             added.visible = last
-            names.append(added.name)
-        self._say(f"New layer{'s' if len(names) > 1 else ''}: {', '.join(names)}.")
+            self._added.append(added.name)
+        self._say(self._said())
         # Cancel came too late for this image, but not for those that wait.
         if self._jobs.cancelled:
             self._queue.clear()
+
+    def _said(self) -> str:
+        """Name the layers of this run so far."""
+        names = self._added
+        return f"New layer{'s' if len(names) > 1 else ''}: {', '.join(names)}." if names else ""
 
 
 def _for_colours(steps: Pipeline) -> Pipeline:

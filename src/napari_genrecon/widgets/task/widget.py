@@ -473,7 +473,7 @@ class TaskWidget(TaskControls):
             self._running = False
             self._queue.clear()
             self._watched.stop()
-            self._jobs.tell(kind, value)
+            self._jobs.tell(kind, value, " ".join(self._said))
             self._unread = self._dock.closed
 
         self._watched.start(target)
