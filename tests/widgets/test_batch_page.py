@@ -93,13 +93,14 @@ def test_window_and_command_line_write_the_same_and_know_each_others_results(pag
 @pytest.mark.parametrize("task", ["denoise", "deblur", "inpaint"])
 def test_options_of_each_task_reach_the_results(page, folder, qtbot, task):
     from napari_genrecon.io.record.check import find_record
+    from napari_genrecon.widgets.layers.arrays import Other
 
     page.work.task.value = task
     given = {"denoise": ("strength", 0.5), "deblur": ("method", "rl"), "inpaint": ("method", "biharmonic")}[task]
     page.work.form[given[0]].value = given[1]
     if task == "inpaint":
         tifffile.imwrite(folder / "mask.tif", np.eye(40, 48, dtype="u1"))
-        page.work.form["mask"].value, page.work.form["mask_file"].value = "from a file", folder / "mask.tif"
+        page.work.form["mask"].value, page.work.form["mask_file"].value = Other.FILE, folder / "mask.tif"
     choose(qtbot, page, folder / "in" / "a.tif")
     press(qtbot, page, page.run)
     assert states(page) == ["done"], page.status.value

@@ -187,6 +187,23 @@ def test_odd_names_are_told_as_they_are(viewer, docked, settle, name):
     assert viewer.layers[-1].name == f"{name} denoise"
 
 
+def test_mask_with_the_name_of_another_choice_can_be_chosen(viewer, docked, settle, image):
+    widget = filled(viewer, docked, settle)
+    viewer.layers["hole"].name = "none"
+    assert field(widget, "mask").value == "'none'"
+    field(widget, "mask").value = "none"
+    run(settle, widget)
+    assert "no mask: give one" in note(widget)
+    viewer.layers["none"].name = "hole"
+    assert field(widget, "mask").value == "none"
+    viewer.layers["hole"].name = "none"
+    field(widget, "mask").value = "'none'"
+    run(settle, widget)
+    changed = viewer.layers.selection.active.data != image
+    assert not changed[viewer.layers["none"].data == 0].any()
+    assert changed.any()
+
+
 def test_renamed_psf_stays_chosen(viewer, docked):
     widget = docked(viewer, DeblurWidget)
     field(widget, "PSF").value = "cells"

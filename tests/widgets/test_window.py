@@ -186,9 +186,9 @@ def test_view_that_leaves_the_preview_gets_a_new_one(viewer, docked, settle, mon
 
 def elsewhere(viewer, widget, kind, tmp_path):
     if kind == "layer":
-        viewer.add_image(np.random.default_rng(1).normal(10, 4, SHAPE).astype("f4"), name="background")
+        viewer.add_image(np.random.default_rng(1).normal(10, 4, SHAPE).astype("f4"), name="a number")
         viewer.layers.selection.active = viewer.layers["cells"]
-        field(widget, "noise").value = "of 'background'"
+        field(widget, "noise").value = "of 'a number'"  # and not the choice of this name
     elif kind == "number":
         field(widget, "noise").value, field(widget, "s.d.").value = "a number", 12.5
     else:
@@ -201,7 +201,7 @@ def test_noise_from_elsewhere_counts_is_recorded_and_copied(viewer, docked, sett
     widget = docked(viewer, DenoiseWidget)
     own = report(widget)
     elsewhere(viewer, widget, kind, tmp_path)
-    expected = {"layer": "that of 'background', s.d. ", "number": "as typed, s.d. 12.5 ", "report": "as in n.json"}
+    expected = {"layer": "that of 'a number', s.d. ", "number": "as typed, s.d. 12.5 ", "report": "as in n.json"}
     qtbot.waitUntil(lambda: expected[kind] in said(widget), timeout=60_000)
     settle(widget)
     press(settle, widget, RUN)

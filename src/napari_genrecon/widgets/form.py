@@ -20,7 +20,7 @@ from napari_genrecon.models import known_devices
 from napari_genrecon.models.registry import BUNDLED
 from napari_genrecon.options import hints_of
 from napari_genrecon.tasks import Task
-from napari_genrecon.widgets.layers.arrays import FILE, NONE, ArrayField, Names, PsfField
+from napari_genrecon.widgets.layers.arrays import ArrayField, Names, Other, PsfField
 from napari_genrecon.widgets.layers.noise_field import NoiseField
 from napari_genrecon.widgets.preferences import preferences
 from napari_genrecon.widgets.words import CHOICE_WORDS, DAMAGE, LABELS
@@ -328,7 +328,7 @@ class TaskForm(Form):
     def _array_field(self, name: str, metadata: dict[str, Any]) -> ArrayField:
         if not self._files or metadata.get("array") != "mask":
             return super()._array_field(name, metadata)
-        return ArrayField(name, _label(name), metadata["tooltip"], self._layers["mask"], (NONE, FILE))
+        return ArrayField(name, _label(name), metadata["tooltip"], self._layers["mask"], (Other.NONE, Other.FILE))
 
     def use_for(self, axes: str, told: Collection[str] = ()) -> None:
         """Hide options that say nothing of an image with these axes, and those that others replace or need.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,13 +16,22 @@ from napari_genrecon.optics import Optics
 from napari_genrecon.optics.psf import Kind
 from napari_genrecon.tasks.pixel_size import measured_psf
 
-__all__ = ["FILE", "GAUSSIAN", "NONE", "OPTICS", "ArrayField", "Names", "PsfField", "number"]
+__all__ = ["ArrayField", "Names", "Other", "PsfField", "number"]
 
 Names = Callable[[Any], Sequence[str]]
 """Returns the names of the layers that can be chosen."""
 
-NONE = "none"
-GAUSSIAN, OPTICS, FILE = "Gaussian of this width", "computed from optics", "from a file"
+
+class Other(Enum):
+    """What can be chosen beside a layer. No strings, as a layer may have any name."""
+
+    NONE = "none"
+    FILE = "from a file"
+    GAUSSIAN = "Gaussian of this width"
+    OPTICS = "computed from optics"
+    OWN = "of this image"
+    NUMBER = "a number"
+    REPORT = "a saved report"
 
 
 class ArrayField:
@@ -35,7 +45,7 @@ class ArrayField:
         Explanation of the option.
     names : callable
         Returns the names of the layers.
-    others : sequence of str
+    others : sequence of Other
         Further choices; the first is the default.
     kind : str
         Kind of array, see `tasks.files.array_options`.
@@ -47,23 +57,32 @@ class ArrayField:
         label: str,
         tooltip: str,
         names: Names,
-        others: Sequence[str] = (NONE,),
+        others: Sequence[Other] = (Other.NONE,),
         *,
         kind: str = "mask",
     ) -> None:
         self.kind = kind
-        self._others = tuple(others)
+        self._others, self._names = tuple(others), names
         # A function, so that magicgui asks for the layers again whenever the choices are reset.
-        options = {"choices": lambda widget: [*self._others, *names(widget)], "tooltip": tooltip}
+        options = {"choices": self._choices, "tooltip": tooltip}
         self.chooser = create_widget(others[0], name=name, label=label, widget_type="ComboBox", options=options)
         self.widgets: list[ValueWidget] = [self.chooser]
         self._shown: dict[Any, list[ValueWidget]] = {}  # further widgets, by the choice that they belong to
-        if FILE in self._others:
+        if Other.FILE in self._others:
             options = {"tooltip": "An image in any format that can be opened, such as TIFF or OME-Zarr"}
             self._file = create_widget(
                 "", name=f"{name}_file", label=f"{label} file", widget_type="FileEdit", options=options
             )
-            self.show_below({FILE: [self._file]})
+            self.show_below({Other.FILE: [self._file]})
+
+    def _choices(self, widget: Any) -> list[tuple[str, Any]]:
+        """Return what is shown and its value, for a layer its name."""
+        others = [(other.value, other) for other in self._others]
+        return [*others, *((self._words(name), name) for name in self._names(widget))]
+
+    def _words(self, name: str) -> str:
+        """Return how a layer is shown: Qt would take two choices of the same text for one."""
+        return f"'{name}'" if name in [other.value for other in self._others] else name
 
     def show_below(self, widgets: dict[Any, list[ValueWidget]]) -> None:
         """Show further widgets below the chooser while something is chosen."""
@@ -81,10 +100,10 @@ class ArrayField:
             If there is no such file.
         """
         chosen = self.chooser.value
-        if chosen == FILE:
+        if chosen == Other.FILE:
             return _existing(self.chooser.label, Path(self._file.value))
         # What the further choices mean is read by the kinds of field that have them.
-        return None if chosen in (None, *self._others) else chosen
+        return chosen if isinstance(chosen, str) else None
 
     def value(self, pixels_of: Callable[[str], Any]) -> Any:
         """Return the value of the option; `pixels_of` returns the pixels of a layer from its name."""
@@ -101,7 +120,7 @@ class PsfField(ArrayField):
     """Field for a point spread function: a layer, a Gaussian, computed from optics, or a file."""
 
     def __init__(self, name: str, label: str, tooltip: str, names: Names) -> None:
-        super().__init__(name, label, tooltip, names, others=(GAUSSIAN, OPTICS, FILE), kind="psf")
+        super().__init__(name, label, tooltip, names, others=(Other.GAUSSIAN, Other.OPTICS, Other.FILE), kind="psf")
         self._width = number(
             f"{name}_width",
             "width (px)",
@@ -110,7 +129,7 @@ class PsfField(ArrayField):
             "Full width at half maximum of the blur: more removes more of it; more than there is makes rings",
         )
         self._optics = {widget.name.removeprefix(f"{name}_"): widget for widget in _optics_widgets(name)}
-        self.show_below({GAUSSIAN: [self._width], OPTICS: list(self._optics.values())})
+        self.show_below({Other.GAUSSIAN: [self._width], Other.OPTICS: list(self._optics.values())})
         self._optics["kind"].changed.connect(self._show_confocal)
 
     def source(self) -> Any:
@@ -122,10 +141,10 @@ class PsfField(ArrayField):
             If the optics are impossible, or there is no such file.
         """
         chosen = self.chooser.value
-        if chosen == OPTICS:
+        if chosen == Other.OPTICS:
             return self._given_optics()
         # What is left is a layer or a file.
-        return float(self._width.value) if chosen == GAUSSIAN else super().source()
+        return float(self._width.value) if chosen == Other.GAUSSIAN else super().source()
 
     def value(self, pixels_of: Callable[[str], Any]) -> Any:
         """Return the value of the option, see `ArrayField`."""
@@ -151,12 +170,12 @@ class PsfField(ArrayField):
 
     def _show_confocal(self, _kind: Any = None) -> None:
         # Called by `ArrayField.__init__`, before the fields of the optics are there.
-        if OPTICS not in self._shown:
+        if Other.OPTICS not in self._shown:
             return
         for name in ("pinhole", "excitation"):
             # Only with a pinhole does the wavelength of the excitation count beside that of the emission.
             confocal = self._optics["kind"].value == "confocal"
-            self._optics[name].visible = self.chooser.value == OPTICS and confocal
+            self._optics[name].visible = self.chooser.value == Other.OPTICS and confocal
 
 
 def _optics_widgets(name: str) -> list[ValueWidget]:

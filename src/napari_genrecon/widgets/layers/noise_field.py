@@ -10,11 +10,10 @@ from magicgui.widgets import create_widget
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import read_noise
-from napari_genrecon.widgets.layers.arrays import ArrayField, Names, number
+from napari_genrecon.widgets.layers.arrays import ArrayField, Names, Other, number
 
-__all__ = ["NUMBER", "OWN", "REPORT", "NoiseField"]
+__all__ = ["NoiseField"]
 
-OWN, NUMBER, REPORT = "of this image", "a number", "a saved report"
 _TOOLTIP = (
     "Which noise is removed: that measured from the image itself, from another layer (of the same microscope and "
     "settings, with empty background), that of a saved report, or a number"
@@ -31,10 +30,8 @@ class NoiseField(ArrayField):
     """
 
     def __init__(self, names: Names) -> None:
-        super().__init__("noise", "noise", _TOOLTIP, names, others=(OWN, NUMBER, REPORT), kind="noise")
-        others = [(other, other) for other in self._others]
-        # Layers are shown as "of 'NAME'", while the value is the name.
-        self.chooser.choices = lambda widget: [*others, *((f"of '{name}'", name) for name in names(widget))]
+        others = (Other.OWN, Other.NUMBER, Other.REPORT)
+        super().__init__("noise", "noise", _TOOLTIP, names, others, kind="noise")
         self._level = number(
             "noise_level",
             "s.d.",
@@ -53,7 +50,10 @@ class NoiseField(ArrayField):
                 "tooltip": "Written by 'genrecon noise --json', or the record of a result (NAME.genrecon.json)",
             },
         )
-        self.show_below({NUMBER: [self._level], REPORT: [self._file]})
+        self.show_below({Other.NUMBER: [self._level], Other.REPORT: [self._file]})
+
+    def _words(self, name: str) -> str:
+        return f"of '{name}'"
 
     def source(self) -> Any:
         """Return the name of a layer, a number, a path, or None for the image itself.
@@ -64,10 +64,10 @@ class NoiseField(ArrayField):
             If no report is chosen, or there is no such file.
         """
         chosen = self.chooser.value
-        if chosen == NUMBER:
+        if chosen == Other.NUMBER:
             return float(self._level.value)
         # A layer, or the image itself, for which the source is None.
-        if chosen != REPORT:
+        if chosen != Other.REPORT:
             return super().source()
         path = Path(self._file.value)
         # The path of an empty field is ".".

@@ -12,7 +12,7 @@ from napari_genrecon.optics.blur_width import BlurWidth
 from napari_genrecon.tasks.deblur.width import measure_blur_steps
 from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.jobs.controls import JobControls
-from napari_genrecon.widgets.layers.arrays import GAUSSIAN
+from napari_genrecon.widgets.layers.arrays import Other
 from napari_genrecon.widgets.layers.snapshot import layer_axes, layer_data
 
 __all__ = ["BlurFinder", "place_below_width"]
@@ -79,7 +79,7 @@ def place_below_width(form: Form, button: PushButton, jobs: JobControls) -> None
     """Put a button below the width of a Gaussian, there while that is the PSF, and disabled during a job."""
 
     def show(psf: Any) -> None:
-        button.visible = psf == GAUSSIAN
+        button.visible = psf == Other.GAUSSIAN
 
     place = [widget.name for widget in form.container].index("psf_width")
     form.container.insert(place + 1, button)
