@@ -247,6 +247,17 @@ def test_difference_and_residual_are_those_of_the_pixels(pages, qtbot):
     assert viewer.layers["cells twin: residual in noise s.d."].data.std() == pytest.approx(1, abs=0.05)
 
 
+def test_what_is_said_of_a_pair_goes_with_it(pages, qtbot):
+    viewer, page = pages
+    viewer.add_image(ramp()[:, ::2, ::2], name="coarse", scale=(2, 1, 1))
+    page.after.value = "coarse"
+    page.residual.native.click()
+    qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)
+    assert "'cells' and 'coarse' differ" in page.panel.words
+    page.after.value = "cells twin"
+    assert page.panel.words == ""
+
+
 def test_residual_of_other_pixels_gets_a_sentence():
     made = {"genrecon": {"task": "deblur", "input": {}}}
     pair = Pair(Image(ramp()), Image(ramp(), metadata=made), (0, 0, 0))
