@@ -8,14 +8,16 @@ import tifffile
 import torch
 
 from napari_genrecon import NoiseModel, deblur, denoise, inpaint, upscale
+from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import MODELS, precision
+from napari_genrecon.models import MODELS, find_model, precision
 from napari_genrecon.models.runtime import Model
 from napari_genrecon.noise.same import SAME, bound_of, compare
 from napari_genrecon.tasks.deblur import DeblurOptions, deblur_steps
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
+from napari_genrecon.tasks.denoise.planes import DenoisePlanes, channel_constants
 from napari_genrecon.tasks.inpaint import InpaintOptions, inpaint_steps
 from napari_genrecon.tasks.upscale import UpscaleOptions, upscale_steps
 
@@ -111,6 +113,17 @@ def test_every_task_stays_within_the_bound_and_uses_bfloat16_where_contrast_is_s
         assert error.max() <= (0.1 if task == "frames" else 0.05), contrast
         assert np.sqrt(np.square(error).mean()) <= 0.01, contrast
     assert used > 0
+
+
+def test_less_noise_does_not_change_the_format_of_an_image():
+    """Rounding is counted in the noise of the image, also where frames were averaged and less of it is left."""
+    image, model = scene("smooth", 100, 64), NoiseModel.white(1.0)
+    channel, card = channel_constants([image], model), find_model("auto", "denoise")
+    lower, full = (
+        DenoisePlanes(card, "cpu", Axes("YX"), (channel,), 1.0, 0.0, precision=p).clean(image, channel, np.float32(0.3))
+        for p in ("bfloat16", "float32")
+    )
+    assert 0 < np.abs(lower - full).max() <= 0.05
 
 
 @by_card

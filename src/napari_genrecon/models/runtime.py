@@ -94,7 +94,7 @@ class Model:
             The inputs that `ModelCard.told` names, in that order: the noise s.d. (a number or an image like `image`),
             its correlation along x and y, the factor.
         noise : float
-            The noise s.d., for the choice of the number format, of a network that is not told it.
+            The noise s.d. for the choice of the number format, if it is not the least that the network is told.
         contrast : float, optional
             That of `precision.contrast_of`, where the image has more channels than those of grey values.
 
@@ -162,7 +162,7 @@ class Model:
         keywords = dict(zip(self.card.told, told, strict=True))
         numbers: Format = "float32"
         if self.precision == "bfloat16":
-            contrast = contrast_of(image, keywords.get("sigma", noise)) if contrast is None else contrast
+            contrast = contrast_of(image, noise or keywords.get("sigma", noise)) if contrast is None else contrast
             numbers = format_of(self.card, contrast)
         # The factor chooses layers of the network and is no tensor.
         inputs = {key: _tensor(value) for key, value in keywords.items() if key != "factor"}

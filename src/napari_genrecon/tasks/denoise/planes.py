@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -153,7 +154,8 @@ class DenoisePlanes:
         """Denoise a stabilised plane; `sigma` is the s.d. of its noise where that is not 1, a number or (Y, X)."""
         # The network is told `strength` times the noise: told more, it removes more.
         level = self.strength if sigma is None else np.float32(self.strength) * np.asarray(sigma, np.float32)
-        network = load_network(self.spec, self.device, precision=self.precision)
+        # What rounding may change is counted in the noise of the image, also where less of it is left.
+        network = partial(load_network(self.spec, self.device, precision=self.precision), noise=self.strength)
         if self.views == 1:
             return network(stabilised, *self._told(level, channel.noise.correlations))
         height, width = stabilised.shape
