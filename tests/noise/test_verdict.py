@@ -64,3 +64,8 @@ def test_file_that_is_no_report_gets_a_sentence(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(OptionError, match=r"x\.json (is|holds) no noise report"):
         read_noise(tmp_path / "x.json")
+
+
+def test_missing_report_is_said_to_be_missing(tmp_path):
+    with pytest.raises(OptionError, match=r"^there is no noise report .*x\.json"):
+        read_noise(tmp_path / "x.json")

@@ -123,3 +123,8 @@ def test_paths_in_a_file_of_steps_start_at_its_folder(noisy, tmp_path, monkeypat
     assert json.loads(saved.read_text())["steps"][0]["options"]["mask"] == "mask.tif"
     monkeypatch.chdir("/")
     assert pipeline(saved, image).shape == image.shape
+
+
+def test_missing_file_of_steps_is_said_to_be_missing(tmp_path):
+    with pytest.raises(OptionError, match=r"^there is no file of steps .*x\.json$"):
+        read_pipeline(tmp_path / "x.json")

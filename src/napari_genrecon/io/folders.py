@@ -88,7 +88,7 @@ class _Search:
         found = [f"{number_of(self.others, *others)} left out"] if self.others else []
         if self.subfolders:
             folders = number_of(self.subfolders, "subfolder is", "subfolders are")
-            found.append(f"{folders} left out: --recursive takes all images in them")
+            found.append(f"{folders} left out: --recursive, or 'and subfolders' in the window, takes them, too")
         if self.unfinished:
             results = number_of(self.unfinished, "unfinished result is", "unfinished results are")
             found.append(f"{results} left out: --resume goes on with what is unfinished")

@@ -32,6 +32,8 @@ def read_noise(path: str | PathLike[str]) -> NoiseModel | tuple[NoiseModel, ...]
     """
     try:
         found = json.loads(Path(path).read_bytes())  # bytes: PowerShell redirects UTF-16
+    except FileNotFoundError:
+        raise OptionError(f"there is no noise report {path}: 'genrecon noise --json' writes one") from None
     except (OSError, ValueError) as error:
         raise OptionError(f"{path} is no noise report that 'genrecon noise --json' wrote ({error})") from error
     if isinstance(found, dict) and "noise" in found:  # a line of several images: {"image": ..., "noise": ...}

@@ -143,6 +143,8 @@ def read_pipeline(path: str | Path) -> Pipeline:
     path = Path(path)
     try:
         found = json.loads(path.read_bytes())  # bytes: editors and shells on Windows write UTF-16
+    except FileNotFoundError:
+        raise OptionError(f"there is no file of steps {path}") from None
     except (OSError, ValueError) as error:
         raise OptionError(f"{path} is no file of steps ({error})") from error
     if not isinstance(found, dict) or not isinstance(found.get("steps"), list):
