@@ -6,7 +6,7 @@ The pipeline per plane is a variance-stabilising transform, a Gaussian denoiser,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -154,8 +154,9 @@ class DenoisePlanes:
         """Denoise a stabilised plane; `sigma` is the s.d. of its noise where that is not 1, a number or (Y, X)."""
         # The network is told `strength` times the noise: told more, it removes more.
         level = self.strength if sigma is None else np.float32(self.strength) * np.asarray(sigma, np.float32)
-        # What rounding may change is counted in the noise of the image, also where less of it is left.
-        network = partial(load_network(self.spec, self.device, precision=self.precision), noise=self.strength)
+        network: Callable[..., Any] = load_network(self.spec, self.device, precision=self.precision)
+        if sigma is not None:  # what rounding may change is counted in the noise of the image, of which less is left
+            network = partial(network, noise=self.strength)
         if self.views == 1:
             return network(stabilised, *self._told(level, channel.noise.correlations))
         height, width = stabilised.shape
