@@ -27,7 +27,8 @@ from napari_genrecon.errors import GenReconError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.zarr.write import write_zarr_steps
-from napari_genrecon.models import MODELS, find_model, fourier, load_network, precision
+from napari_genrecon.models import MODELS, find_model, load_network, precision
+from napari_genrecon.models.filters import fourier
 from napari_genrecon.models.runtime import ONE_AT_A_TIME, Model
 from napari_genrecon.tasks import find_task
 from napari_genrecon.tasks.deblur import DeblurOptions, deblur_steps

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +268,15 @@ def test_model_of_others_is_not_packed(tmp_path: Path) -> None:
     import_model(_file(tmp_path, "compact"))
     with pytest.raises(OptionError, match=r"pass on its file, compact\.pth"):
         export_package("compact", tmp_path / "x.zip")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+def test_importing_a_model_loads_no_triton(tmp_path: Path) -> None:
+    """Its LLVM crashes a process in which Mesa draws napari's window."""
+    script = (
+        f"from napari_genrecon.models.registry import import_model; import_model({str(_file(tmp_path, 'compact'))!r}); "
+        "import sys; print('triton' in sys.modules, 'torch._dynamo' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split()[-2:] == ["False", "True"]
+    assert "triton" not in ran.stderr

@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import convolve
 
 from napari_genrecon.engine.run import finish
-from napari_genrecon.models import fourier
+from napari_genrecon.models.filters import fourier
 from napari_genrecon.numerics.blur import Blur
 from napari_genrecon.numerics.plug_and_play import plug_and_play, schedule
 from napari_genrecon.numerics.richardson_lucy import richardson_lucy

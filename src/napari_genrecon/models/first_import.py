@@ -6,13 +6,15 @@ import ctypes
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 from napari_genrecon.engine.responsive import short_turns, uncollected
 
-__all__ = ["import_torch"]
+__all__ = ["import_torch", "without_triton"]
 
 _importing = threading.Lock()
 
@@ -50,3 +52,19 @@ def _open_libraries() -> None:
     name = "libtorch.dylib" if sys.platform == "darwin" else "libtorch.so"
     # The function `dlopen`, so that the call goes through ctypes; its handle is not needed, as the library stays open.
     ctypes.CDLL(None).dlopen(os.fsencode(Path(found.origin).parent / "lib" / name), os.RTLD_NOW)
+
+
+@contextmanager
+def without_triton() -> Iterator[None]:
+    """Let a part of torch that is imported here do without triton, as where there is none.
+
+    Triton has an LLVM of its own. Where Mesa, which has one, too, draws napari's window, both in one process crash it.
+    """
+    hidden = "triton" not in sys.modules
+    if hidden:
+        sys.modules["triton"] = None  # type: ignore[assignment]  # Python's way to say that there is none
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["triton"]

@@ -16,8 +16,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_genrecon.errors import WeightsError
+from napari_genrecon.models.first_import import without_triton
 
 __all__ = ["BuildLimit", "PeakMemory"]
+
+with without_triton():
+    import torch._dynamo  # noqa: F401  # which torch loads at the first dispatch under a mode
 
 _SPARE = 256 << 20  # bytes beside the weights: tables of windowed attention, which are made anew
 _TIMES = 8  # times the memory of the weights: initial values, which the weights replace, and copies on the way

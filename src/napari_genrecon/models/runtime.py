@@ -158,7 +158,7 @@ class Model:
                     return made
             yield
 
-    def _asked(self, image: ArrayLike, told: Sequence[Any], noise: float, contrast: float | None) -> Asked:
+    def _asked(self, image: ArrayLike, told: Sequence[Any], noise: float = 0.0, contrast: float | None = None) -> Asked:
         keywords = dict(zip(self.card.told, told, strict=True))
         numbers: Format = "float32"
         if self.precision == "bfloat16":

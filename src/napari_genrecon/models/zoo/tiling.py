@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Generator
 from typing import NamedTuple
@@ -9,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.models.failures import plain_errors
+from napari_genrecon.models.first_import import without_triton
 from napari_genrecon.models.limits import PeakMemory
 
 __all__ = ["CORE", "SAME", "Cost", "Tiling", "measure_cost", "measure_tiling"]
@@ -76,6 +77,9 @@ def measure_cost(network: nn.Module, multiple: int) -> Cost:
     side = -(-CORE // multiple) * multiple
     with PeakMemory() as memory:
         _run(network, _scene(side, side))
+    logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)  # it would warn of that
+    with without_triton():
+        from torch.utils.flop_counter import FlopCounterMode
     with FlopCounterMode(display=False) as flops:
         _run(network, _scene(side, side))
     return Cost(max(16, round(memory.peak / side**2)), max(0.01, flops.get_total_flops() / 1e6 / side**2))
