@@ -116,28 +116,29 @@ class DenoiseFrames:
         inner = [index for index, number in enumerate(numbers) if number in core]
         if not inner:
             return
+        # Of few frames, all that were read: one that is asked for alone has to be compared with others, too.
+        compared = inner if len(inner) >= REACH else range(len(even))
         motions = yield from self._motions(tile, numbers, channel)
         gate = _Gate(self, even, channel)
         later: dict[int, _Side] = {}
-        for index in range(len(even) - 1, -1, -1):
+        for index in range(len(even) - 1, compared[0] - 1, -1):
             side = gate.add(index, motions[index + 1].back if index < len(even) - 1 else None)
-            if side is not None:
+            if side is not None and index in compared:
                 later[index] = side
             yield None
         gate = _Gate(self, even, channel)
-        # Of all frames that were read: a frame that is asked for alone has to be compared with others, too.
-        fused, changes = {}, []
-        for index in range(len(even)):
+        fused, changes = [], []
+        for index in range(compared[-1] + 1):
             side = gate.add(index, motions[index] if index else None)
-            sides = [one for one in (side, later.pop(index, None)) if one is not None]
-            one, change = _together(even[index], sides, channel)
-            changes.append(change)
-            if index in inner:
-                fused[index] = one
+            if index in compared:
+                sides = [one for one in (side, later.pop(index, None)) if one is not None]
+                one, change = _together(even[index], sides, channel)
+                fused.append(one)
+                changes.append(change)
             yield None
-        for index, missed in enumerate(unexplained(changes)):
-            if index in fused:
-                yield fused[index]._replace(missed=missed)
+        for one, missed in zip(fused, unexplained(changes), strict=True):
+            if one.number in core:
+                yield one._replace(missed=missed)
 
     def _motions(self, tile: Tile, numbers: Sequence[int], channel: Channel) -> Generator[None, None, list[Motion]]:
         """Return the motion to each frame from the one before, measured in the middle of the frames.
