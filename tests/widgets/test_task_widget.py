@@ -122,39 +122,13 @@ def test_preview_shows_the_source_and_what_run_will_give(opened, qtbot, noisy, v
     assert [x.name for x in viewer.layers] == ["cells", "cells denoise"]
 
 
-def test_cancel_adds_no_layer(opened, qtbot, monkeypatch):
-    viewer, widget, _ = opened
+def cancel_in_the_network(widget, qtbot, monkeypatch, now=lambda: True):
+    """Run, and cancel while the network computes, the first time that `now` is true."""
     real = runtime.Model.__call__
-
     running, go_on = threading.Event(), threading.Event()
 
     def waiting(self, *args):
-        running.set()
-        go_on.wait(60)
-        return real(self, *args)
-
-    monkeypatch.setattr(runtime.Model, "__call__", waiting)
-    click(widget, RUN)
-    qtbot.waitUntil(running.is_set, timeout=60_000)
-    click(widget, "Cancel")
-    go_on.set()
-    wait(qtbot, widget)
-    assert [x.name for x in viewer.layers] == ["cells"]
-    assert "Cancelled" in said(widget)
-    assert button(widget, RUN).isEnabled()
-
-
-def test_cancel_says_which_images_were_done_before(opened, qtbot, monkeypatch):
-    viewer, widget, layer = opened
-    viewer.add_image(layer.data, name="more")
-    choose(widget, "cells", "more")
-    wait(qtbot, widget)
-    real = runtime.Model.__call__
-    added, running, go_on = threading.Event(), threading.Event(), threading.Event()
-    viewer.layers.events.inserted.connect(lambda _: added.set())
-
-    def waiting(self, *args):
-        if added.is_set():
+        if now():
             running.set()
             go_on.wait(60)
         return real(self, *args)
@@ -165,6 +139,24 @@ def test_cancel_says_which_images_were_done_before(opened, qtbot, monkeypatch):
     click(widget, "Cancel")
     go_on.set()
     wait(qtbot, widget)
+
+
+def test_cancel_adds_no_layer(opened, qtbot, monkeypatch):
+    viewer, widget, _ = opened
+    cancel_in_the_network(widget, qtbot, monkeypatch)
+    assert [x.name for x in viewer.layers] == ["cells"]
+    assert "Cancelled" in said(widget)
+    assert button(widget, RUN).isEnabled()
+
+
+def test_cancel_says_which_images_were_done_before(opened, qtbot, monkeypatch):
+    viewer, widget, layer = opened
+    viewer.add_image(layer.data, name="more")
+    choose(widget, "cells", "more")
+    wait(qtbot, widget)
+    added = threading.Event()
+    viewer.layers.events.inserted.connect(lambda _: added.set())
+    cancel_in_the_network(widget, qtbot, monkeypatch, now=added.is_set)
     assert {x.name for x in viewer.layers} == {"cells", "more", "cells denoise"}
     assert note(widget).startswith("New layer 'cells denoise': done in ")
     assert note(widget).endswith(" Cancelled: no more was added.")

@@ -162,7 +162,7 @@ class Model:
         keywords = dict(zip(self.card.told, told, strict=True))
         numbers: Format = "float32"
         if self.precision == "bfloat16":
-            contrast = contrast_of(image, noise or keywords.get("sigma", noise)) if contrast is None else contrast
+            contrast = contrast_of(image, noise or keywords.get("sigma", 0.0)) if contrast is None else contrast
             numbers = format_of(self.card, contrast)
         # The factor chooses layers of the network and is no tensor.
         inputs = {key: _tensor(value) for key, value in keywords.items() if key != "factor"}

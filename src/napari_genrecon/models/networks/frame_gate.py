@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from napari_genrecon.models.filters.windows import weighted
 from napari_genrecon.models.networks.blocks import pad_to_stride
-from napari_genrecon.normal import gaussian_taps
+from napari_genrecon.normal import Taps, gaussian_taps
 
 __all__ = ["FrameGate"]
 
@@ -126,23 +126,26 @@ def _unchanged(raw: Tensor, means: Tensor, clean: Tensor, spread: Tensor) -> Ten
 def _local_mean(image: Tensor, rho: Tensor) -> Tensor:
     """Return the means of (B, 1, H, W) under a Gaussian window, zeros beyond the edge, in their s.d. if it is noise."""
     taps = gaussian_taps(_MOVED)
-    steps, weights = torch.tensor(taps, device=rho.device, dtype=rho.dtype).unbind(dim=1)
-    covariance = rho.clamp(0, 0.99)[..., None, None] ** (steps[:, None] - steps).square()  # (B, 2, taps, taps)
-    spread = (weights @ covariance @ weights).sqrt().prod(dim=1)
-    return weighted(image, (taps, taps), outside=0.0) / spread[:, None, None, None]
+    return weighted(image, (taps, taps), outside=0.0) / _left(rho, taps)[:, None, None, None]
 
 
 def _box(image: Tensor, side: int) -> Tensor:
     """Return the local means of (B, 1, H, W) over squares of an odd side, the edge repeated."""
-    taps = [(step, 1 / side) for step in range(-(side // 2), side // 2 + 1)]
+    taps = _even(side)
     return weighted(image, (taps, taps)) if side > 1 else image
 
 
 def _spread(rho: Tensor, sides: tuple[int, ...]) -> Tensor:
-    """Return the s.d. (B, N) of the local means of noise of s.d. 1 that is white behind a Gaussian filter."""
-    parts = []
-    for side in sides:
-        lags = torch.arange(1 - side, side, device=rho.device, dtype=rho.dtype)
-        covariance = rho.clamp(0, 0.99)[..., None] ** lags.square()  # (B, 2, lags); 0 ** 0 is 1
-        parts.append(((side - lags.abs()) * covariance).sum(dim=-1).sqrt().prod(dim=-1) / side**2)
-    return torch.stack(parts, dim=1)
+    """Return the s.d. (B, N) of the local means of noise over squares."""
+    return torch.stack([_left(rho, _even(side)) for side in sides], dim=1)
+
+
+def _even(side: int) -> Taps:
+    return [(step, 1 / side) for step in range(-(side // 2), side // 2 + 1)]
+
+
+def _left(rho: Tensor, taps: Taps) -> Tensor:
+    """Return the s.d. (B,) of the means, along Y and X, of noise of s.d. 1 that is white behind a Gaussian filter."""
+    steps, weights = torch.tensor(taps, device=rho.device, dtype=rho.dtype).unbind(dim=1)
+    covariance = rho.clamp(0, 0.99)[..., None, None] ** (steps[:, None] - steps).square()  # (B, 2, taps, taps)
+    return (weights @ covariance @ weights).sqrt().prod(dim=1)
