@@ -166,6 +166,8 @@ def _refined(first: Plane, second: Plane, motion: Motion, limit: float, *, shift
             # A shift by s changes a value by minus s times its slope.
             step = -np.linalg.lstsq(slopes.astype(np.float64), rest[known].astype(np.float64), rcond=None)[0]
             motion = motion._replace(dy=motion.dy + float(step[0]), dx=motion.dx + float(step[1]))
+            if not _is_possible(motion, first.shape):
+                return STILL
             moved = _shifted(first, motion)
         motion = motion._replace(**_light(_inner(moved)[known], _inner(second)[known]))
     return motion if _is_possible(motion, first.shape) else STILL
