@@ -148,4 +148,5 @@ def _left(rho: Tensor, taps: Taps) -> Tensor:
     """Return the s.d. (B,) of the means, along Y and X, of noise of s.d. 1 that is white behind a Gaussian filter."""
     steps, weights = torch.tensor(taps, device=rho.device, dtype=rho.dtype).unbind(dim=1)
     covariance = rho.clamp(0, 0.99)[..., None, None] ** (steps[:, None] - steps).square()  # (B, 2, taps, taps)
-    return (weights @ covariance @ weights).sqrt().prod(dim=1)
+    # Sums and no products of matrices, which would be in bfloat16 under autocast.
+    return (weights[:, None] * weights * covariance).sum(dim=(-2, -1)).sqrt().prod(dim=1)
