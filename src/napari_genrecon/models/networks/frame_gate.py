@@ -10,6 +10,7 @@ made by hand: a pixel whose differences stand out of the noise, at any of a few 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -146,7 +147,9 @@ def _even(side: int) -> Taps:
 
 def _left(rho: Tensor, taps: Taps) -> Tensor:
     """Return the s.d. (B,) of the means, along Y and X, of noise of s.d. 1 that is white behind a Gaussian filter."""
-    steps, weights = torch.tensor(taps, device=rho.device, dtype=rho.dtype).unbind(dim=1)
-    covariance = rho.clamp(0, 0.99)[..., None, None] ** (steps[:, None] - steps).square()  # (B, 2, taps, taps)
-    # Sums and no products of matrices, which would be in bfloat16 under autocast.
-    return (weights[:, None] * weights * covariance).sum(dim=(-2, -1)).sqrt().prod(dim=1)
+    # Numbers and sums: a tensor of weights would be a copy to a graphics card, and products of matrices are rounded
+    # under autocast. Steps follow each other, so that the weights of pixels a lag apart are their autocorrelation.
+    weights = [weight for _, weight in taps]
+    shared, rho = np.correlate(weights, weights, "full").tolist(), rho.clamp(0, 0.99)
+    covariance = [share * rho ** (lag * lag) for lag, share in enumerate(shared, 1 - len(weights))]  # (B, 2) each
+    return torch.stack(covariance).sum(dim=0).sqrt().prod(dim=1)
