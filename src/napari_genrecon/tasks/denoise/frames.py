@@ -8,7 +8,7 @@ told the variance that is left at every pixel. What the average misses of a fram
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from napari_genrecon.numerics.motion import LOOK, Motion, measure_motions
 from napari_genrecon.numerics.two_way import average, information, variance_left
 from napari_genrecon.tasks.denoise.changes import Change, compare, unexplained, variance_of_movement
 from napari_genrecon.tasks.denoise.following import follow, moved
+from napari_genrecon.tasks.denoise.overlap import Overlap
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, Prepared
 
 __all__ = ["REACH", "WINDOW", "DenoiseFrames", "as_frames"]
@@ -67,6 +68,7 @@ class DenoiseFrames:
     gate: ModelCard
     axis: int
     read: Reader
+    overlap: Overlap = field(default_factory=Overlap, init=False, compare=False, repr=False)
 
     def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
         """Denoise the frames that a tile answers for; the others, and those that show nothing, stay as they are."""
@@ -101,18 +103,24 @@ class DenoiseFrames:
         channel : Channel
             Its constants.
         """
-        alone = replace(self.planes, strength=1.0, views=1)
+        alone, core = replace(self.planes, strength=1.0, views=1), range(*tile.crop[self.axis].indices(len(frames)))
+        # Frames before the first and from the last on are those of another window, too.
+        first = core.start + REACH if core.start else 0
+        last = core.stop - REACH if core.stop < len(frames) else len(frames)
         numbers = [number for number, frame in enumerate(frames) if shows_something(frame)]
         even: list[_Frame] = []
         for number in numbers:
             prepared = alone.prepare(frames[number], channel)
-            clean = alone.clean(prepared.stabilised, channel)
+            clean = self.overlap.take(prepared.stabilised, channel) if number < first else None
+            if clean is None:
+                clean = alone.clean(prepared.stabilised, channel)
+            if number >= last:
+                self.overlap.keep(prepared.stabilised, channel, clean)
             counted = bool(channel.transform.gain)
             squares = channel.squares(prepared) if counted else None
             spread = np.sqrt(channel.left(clean)) if counted else np.float32(1)
             even.append(_Frame(number, prepared, clean, spread, squares))
             yield None
-        core = range(*tile.crop[self.axis].indices(len(frames)))
         inner = [index for index, number in enumerate(numbers) if number in core]
         if not inner:
             return
