@@ -27,6 +27,8 @@ _ROUNDS = 3  # of the least squares; shifts of a pixel converge to 0.01 px
 _OUTLIER = 3.0  # robust s.d. from which a difference counts no more: objects that move by themselves are few
 _LIGHT_PRICE = 1.05  # factor by which the difference must fall for a change of light ...
 _SHIFT_PRICE = 1.1  # ... and for a shift, which interpolates and so costs more where it is wrong
+# S.d. by which it must stand out of what noise brings by chance, in the best of some thousand places.
+_SHIFT_SURE = 4.2
 _LARGEST_SHIFT = 0.25  # of a side: further, too little of the frame is left
 _MOST_LIGHT = 1.5  # times brighter or darker: more is another scene
 _SMALLEST = 48  # px a side below which nothing is measured
@@ -75,8 +77,9 @@ def _between(before: _Look, after: _Look) -> Motion:
     both = _refined(first, second, _whole_shift(before, after), limit, shift=True)
     # The shift without the change of light, as a candidate of its own.
     moved = both._replace(gain=1.0, offset=0.0)
+    for_shift = max(_SHIFT_PRICE, 1 + _SHIFT_SURE * _chance(before, after, both))
     # From the dearest to the cheapest: where two candidates are equal, the last price counts.
-    prices = {both: _SHIFT_PRICE * _LIGHT_PRICE, moved: _SHIFT_PRICE, light: _LIGHT_PRICE, STILL: 1.0}
+    prices = {both: for_shift * _LIGHT_PRICE, moved: for_shift, light: _LIGHT_PRICE, STILL: 1.0}
     best = min(prices, key=lambda motion: prices[motion] * _difference(first, second, motion, limit))
     # From binned pixels back to those of the frame.
     return best._replace(dy=_BIN * best.dy, dx=_BIN * best.dx)
@@ -141,6 +144,22 @@ class _Look(NamedTuple):
 
 def _inner(plane: Plane) -> Plane:
     return plane[_EDGE:-_EDGE, _EDGE:-_EDGE]
+
+
+def _chance(first: _Look, second: _Look, motion: Motion) -> float:
+    """Return the s.d. of what a shift brings by chance, as a share of the difference of frames that are but noise.
+
+    It is that of the difference of two places of their cross-correlation, with the width of a Gaussian spectrum of
+    noise. As an s.d. it falls with the root of the number of independent pixels.
+    """
+    power = np.abs(second.spectrum - first.spectrum) ** 2
+    total, count = float(np.square(power).sum()), _inner(first.plane).size
+    if not total:
+        return 0.0
+    # Twice, as the power of noise varies by as much as it is.
+    independent = 2 * count / power.size * float(power.sum()) ** 2 / total
+    distance = math.pi / 4 * (motion.dy**2 + motion.dx**2) * independent / count
+    return math.sqrt(2 * -math.expm1(-distance) / independent)
 
 
 def _whole_shift(first: _Look, second: _Look) -> Motion:
