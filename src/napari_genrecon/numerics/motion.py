@@ -31,7 +31,7 @@ _SHIFT_PRICE = 1.1  # ... and for a shift, which interpolates and so costs more 
 _SHIFT_SURE = 4.2
 _LARGEST_SHIFT = 0.25  # of a side: further, too little of the frame is left
 _MOST_LIGHT = 1.5  # times brighter or darker: more is another scene
-_SMALLEST = 48  # px a side below which nothing is measured
+_SMALLEST = 64  # px a side below which nothing is measured: noise alone would look as if it moved
 _FAR = 4  # frames over which a drift is measured that is too slow to be seen in the noise of two consecutive ones
 
 
