@@ -208,3 +208,13 @@ def test_objects_are_counted():
 def test_bad_input_gets_a_sentence(noisy, given, error, sentence):
     with pytest.raises(error, match=sentence):
         advise(noisy, **given)
+
+
+@pytest.mark.parametrize(
+    ("image", "value"),
+    [(np.zeros((64, 64), np.uint16), "0"), (np.stack([np.full((64, 64), v, np.uint16) for v in (7, 9)]), "7 and 9")],
+    ids=["black", "two empty channels"],
+)
+def test_a_constant_image_is_not_called_ready_to_use(image, value):
+    with pytest.raises(ImageError, match=f"shows nothing: .* have the grey value {value}. Check that"):
+        advise(image, axes="CYX"[-image.ndim :])

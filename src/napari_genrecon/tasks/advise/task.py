@@ -8,19 +8,19 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from napari_genrecon.arrays import ImageLayer, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.run import Progress, finish
-from napari_genrecon.errors import GenReconError
-from napari_genrecon.noise import NoiseModel
+from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.tasks import TASKS
 from napari_genrecon.tasks.advise.advice import Advice
 from napari_genrecon.tasks.advise.rules import RULES, Rule
 from napari_genrecon.tasks.advise.situation import Machine, Situation, object_count, point_count
 from napari_genrecon.tasks.given import given_image, given_mask, given_points, warn_assumed
-from napari_genrecon.tasks.measure import Noise, as_source, measure_noise
+from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
 
 __all__ = ["advise", "advise_steps", "advices", "nothing_to_do"]
 
@@ -68,7 +68,7 @@ def advise(
     Raises
     ------
     ImageError
-        If the image is none, or labels or points are none.
+        If the image is none or has one value everywhere, or labels or points are none.
     OptionError
         If there is no such goal.
 
@@ -110,11 +110,13 @@ def advise_steps(
     tuple of Advice
     """
     yield Progress(0, 3, "measuring the noise")
-    models = measure_noise(image, axes=axes) if noise is None else noise
+    sampled = sample_channels(image, axes)
+    _check_shows_something(sampled)
+    models = noise_per_channel(sampled, noise)
     yield Progress(1, 3, "looking at the machine")
     situation = Situation(
         shape=tuple(map(int, image.shape)), axes=axes, dtype=str(image.dtype), machine=Machine.here(),
-        noise=(models,) if isinstance(models, NoiseModel) else tuple(models),
+        noise=models,
         objects=0 if labels is None else object_count(labels), points=0 if points is None else point_count(points),
         **facts,
     )  # fmt: skip
@@ -143,6 +145,21 @@ def advices(situation: Situation, image: Any = None) -> tuple[Advice, ...]:
 def nothing_to_do(found: Sequence[Advice]) -> bool:
     """Return whether no task is recommended."""
     return not any(advice.do for advice in found)
+
+
+def _check_shows_something(sampled: Sequence[list[NDArray[Any]]]) -> None:
+    """Refuse an image of which every channel has one value."""
+    ends = []
+    for crops in sampled:
+        finite = np.concatenate([crop[np.isfinite(crop)] for crop in crops])
+        ends.append((finite.min(), finite.max()))
+    if any(low < high for low, high in ends):
+        return
+    values = " and ".join(dict.fromkeys(f"{low:.10g}" for low, _ in ends))
+    raise ImageError(
+        f"the image shows nothing: all pixels that were looked at have the grey value {values}. Check that it is the "
+        "right file, series and channel, that it was written whole, and that light reached the camera"
+    )
 
 
 def _applied(rule: Rule, situation: Situation, image: Any) -> Advice | None:
