@@ -164,7 +164,7 @@ class DetectOptions:
         fits = not self.volume and NETWORK_SIZES[0] <= self.min_size and self.max_size <= NETWORK_SIZES[1]
         return ("log", "net") if self.method == "auto" and fits else ("log",)
 
-    def require_clicks(self) -> None:
+    def require(self) -> None:
         """Refuse a method that learns from clicks without any; files and layers are read after the options are made.
 
         Raises

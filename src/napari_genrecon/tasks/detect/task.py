@@ -174,7 +174,7 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
     """
     started = time.perf_counter()
     yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
-    options.require_clicks()
+    options.require()
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
     if options.volume and "Z" not in axes.letters:

@@ -123,3 +123,14 @@ class InpaintOptions:
             raise OptionError(
                 f"mask must be an array in which anything but 0 is filled in, got {self.mask!r} (open a file first)"
             )
+
+    def require(self) -> None:
+        """Refuse to fill in nothing; files and layers are read after the options are made.
+
+        Raises
+        ------
+        OptionError
+            If there is neither a mask nor a kind of damage to detect.
+        """
+        if self.mask is None and not parse_kinds(self.detect):
+            raise OptionError("no mask: give one that is 1 where pixels are to be filled in, or choose what to detect")

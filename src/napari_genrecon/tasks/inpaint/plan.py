@@ -19,7 +19,7 @@ from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.missing import missing_note
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
-from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.errors import ImageError
 from napari_genrecon.models import ModelCard, find_model, resolve_device
 from napari_genrecon.tasks.inpaint.constants import find_constants, networks_of, used_methods, with_note
 from napari_genrecon.tasks.inpaint.damage import detect_damage, parse_kinds
@@ -111,6 +111,7 @@ def plan_inpaint(source: ImageArray, options: InpaintOptions) -> Generator[Progr
     ImageError, OptionError
         If mask, image or options do not fit.
     """
+    options.require()
     axes = resolve_axes(options.axes, source.shape)
     method = chosen_method(options)
     spec = find_spec(options)
@@ -264,8 +265,6 @@ def _halo(spec: ModelCard | None) -> int:
 
 def _whole_mask(source: ImageArray, axes: Axes, options: InpaintOptions) -> Mask:
     """Return the mask together with the detected damage, in the shape of the image."""
-    if options.mask is None and not parse_kinds(options.detect):
-        raise OptionError("no mask: give one that is 1 where pixels are to be filled in, or choose what to detect")
     mask = np.zeros(1, bool) if options.mask is None else fitted_mask(np.asarray(options.mask), source.shape, axes)
     # Cached, as a preview detects the same damage again with every change of an option.
     if options.detect:

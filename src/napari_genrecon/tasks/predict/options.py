@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from napari_genrecon.tasks import find_task
 from napari_genrecon.tasks.shared_options import (
     AxesOption,
     DeviceOption,
@@ -45,3 +46,13 @@ class PredictOptions:
 
     def __post_init__(self) -> None:
         check_common(self)
+
+    def require(self) -> None:
+        """Refuse a model that is not there; the options are made before one is trained.
+
+        Raises
+        ------
+        UnknownModelError, OptionError
+            See `Task.card`.
+        """
+        find_task("predict").card(self.model)

@@ -336,7 +336,7 @@ class TaskWidget(TaskControls):
             return
         layer = layers[0]
         try:
-            options, region = self._options(layer), visible_region(self._viewer, layer)
+            options, region = self._complete_options(layer), visible_region(self._viewer, layer)
         except (GenReconError, ValueError) as error:
             self._jobs.refuse(error)
             return
@@ -441,7 +441,7 @@ class TaskWidget(TaskControls):
         """Return what is worked on, with the options: each layer, or all as channels where the model takes several."""
         if self._are_channels(layers):
             return [(LayerSnapshot.of_channels(layers), self._of_channels(layers))]
-        return [(LayerSnapshot.of(layer), self._options(layer)) for layer in layers]
+        return [(LayerSnapshot.of(layer), self._complete_options(layer)) for layer in layers]
 
     def _are_channels(self, layers: list[Any]) -> bool:
         if self._task.alike or len(layers) < 2 or len({layer_data(layer).shape for layer in layers}) > 1:
@@ -449,6 +449,13 @@ class TaskWidget(TaskControls):
         # Images that have channels of their own are worked on one by one.
         single = all(layer_axes(layer).channel is None for layer in layers)
         return single and self._task.card(self._form.plain_values()["model"]).channels == len(layers)
+
+    def _complete_options(self, layer: Layer) -> Any:
+        """Return the options, or refuse at once those that lack what the task cannot do without, such as a mask."""
+        options = self._options(layer)
+        if hasattr(options, "require"):
+            options.require()
+        return options
 
     def _of_channels(self, layers: list[Any]) -> Any:
         return replace(self._options(layers[0]), axes=Axes(f"C{layer_axes(layers[0])}"))
