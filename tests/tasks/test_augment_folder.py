@@ -137,13 +137,21 @@ def test_empty_folder_is_filled(tmp_path):
     assert made(tmp_path / "a")["files"]
 
 
+def test_images_of_64_bits_are_stored_in_32_with_the_same_values(tmp_path):
+    image = np.arange(32 * 32).reshape(32, 32) + 70_000
+    finish(folder_steps([Source(name="a", pixels=image, about=ABOUT)], tmp_path / "out", AugmentOptions(n=1)))
+    stored = np.asarray(open_image(tmp_path / "out" / "train" / "images" / "a.ome.tif").data)
+    assert stored.dtype == np.int32
+    np.testing.assert_array_equal(stored, image)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "sentence"),
     [
         ({"validation": 0.9}, OptionError, "validation must lie between 0 and 0.5, got 0.9"),
         ({"sources": []}, OptionError, "there is no image to augment"),
         ({"labels": np.zeros((3, 3), int)}, ImageError, "labels have the shape"),
-        ({"labels": np.full((32, 32), 2**40)}, ImageError, "OME-TIFF holds 32 bits: renumber them"),
+        ({"labels": np.full((32, 32), 2**40)}, ImageError, "the OME-TIFF files .* hold integers of 32 bits: renumber"),
     ],
 )
 def test_bad_input_gets_a_sentence_and_leaves_nothing(tmp_path, change, error, sentence):

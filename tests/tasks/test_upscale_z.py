@@ -274,6 +274,11 @@ def test_spacing_comes_from_the_voxel_size_unless_it_is_given():
     assert calibrated(given, lambda: about).spacing == 2.0
 
 
+def test_a_flat_image_has_no_expected_time():
+    with pytest.raises(ImageError, match="upscale_z needs a z-stack, and this image has the axes YX"):
+        expected_seconds(np.ones((40, 40)), UpscaleZOptions())
+
+
 @pytest.mark.parametrize(
     ("image", "options", "kind", "sentence"),
     [

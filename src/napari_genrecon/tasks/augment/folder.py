@@ -283,7 +283,7 @@ class _Writer:
         if labels is not None:
             # Labels carry the record as well: apart from their image, they still say that they are synthetic.
             plain = replace(_label_about(about), record=None if record is None else {**record, "of": "labels"})
-            written["labels"] = yield from self._tiff_steps(f"labels/{name}.ome.tif", _storable(labels), plain, digest)
+            written["labels"] = yield from self._tiff_steps(f"labels/{name}.ome.tif", labels, plain, digest)
         if points is not None:
             written["points"] = self._path(f"points/{name}.csv")
             written["points"].write_text(places_text(points), encoding="utf-8")
@@ -303,7 +303,7 @@ class _Writer:
         # The identity of the file comes from its content: the same seed gives the same bytes.
         identity = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {digest}"))
         path = self._path(name)
-        yield from write_tiff_steps(path, pixels, about, identity=identity)
+        yield from write_tiff_steps(path, _storable(pixels), about, identity=identity)
         return path
 
 
@@ -326,17 +326,19 @@ def _label_about(about: ImageMeta) -> ImageMeta:
     return replace(plain, layer=turned(plain))
 
 
-def _storable(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return labels in a dtype that OME-TIFF has: theirs, or the smallest that holds them."""
-    if labels.dtype.kind == "b":
-        return labels.astype(np.uint8)
+def _storable(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return pixels in a dtype that OME-TIFF has, with the same values."""
+    if pixels.dtype.kind == "b":
+        return pixels.astype(np.uint8)
     # OME-TIFF has no integers of 64 bits, which is what NumPy and scikit-image number objects with.
-    if labels.dtype.itemsize < 8:
-        return labels
-    # A type for both ends, as negative labels may occur.
-    smallest = np.result_type(np.min_scalar_type(int(labels.min())), np.min_scalar_type(int(labels.max())))
-    if smallest.itemsize == 8:
-        raise ImageError(
-            f"labels reach from {labels.min()} to {labels.max()}, and OME-TIFF holds 32 bits: renumber them"
-        )
-    return labels.astype(smallest)
+    if pixels.dtype.kind == "f" or pixels.dtype.itemsize < 8:
+        return pixels
+    low, high = int(pixels.min()), int(pixels.max())
+    # Signed where both would do, so that images with and without negative values have one dtype.
+    for kind in (np.int32, np.uint32):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return pixels.astype(kind)
+    raise ImageError(
+        f"values reach from {low} to {high}, and the OME-TIFF files of the folder hold integers of 32 bits: renumber "
+        "labels, and divide images by a number, or convert them to floats"
+    )

@@ -59,7 +59,7 @@ def plan_axial(
     """
     # All that can be refused is refused before the training, which takes minutes.
     factor, said = factor_along_z(options)
-    _check_stack(source.shape, measured, options)
+    _check_stack(source.shape, measured.axes)
     device = resolve_device(options.device)
     spec, noise = _start(options), noise_to_remove(measured.noise, options)
     # In pixels that go through the network, like the work of the training.
@@ -113,7 +113,16 @@ def factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
 
 
 def work_along_z(source: ImageArray, axes: Axes, options: UpscaleZOptions) -> int:
-    """Return the work in pixels that go through the network; training counts unless its result is cached."""
+    """Return the work in pixels that go through the network; training counts unless its result is cached.
+
+    Raises
+    ------
+    ImageError
+        If the image is no z-stack.
+    OptionError
+        If the voxels are not taller than wide.
+    """
+    _check_stack(source.shape, axes)
     trainer = AxialTrainer(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
     # The key reads the sampled planes of the image, which `is_cached` asks for only if there is a cached training.
     training = (
@@ -124,8 +133,7 @@ def work_along_z(source: ImageArray, axes: Axes, options: UpscaleZOptions) -> in
     return training + round(_VIEWS * share * source.size)
 
 
-def _check_stack(shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions) -> None:
-    axes = measured.axes
+def _check_stack(shape: tuple[int, ...], axes: Axes) -> None:
     if "Z" not in axes.letters:
         raise ImageError(
             f"upscale_z needs a z-stack, and this image has the axes {axes}: say in axes which dimension is Z, for "
