@@ -135,6 +135,15 @@ def test_what_is_missing_or_hot_is_no_object():
     assert len(detect(image)) == 0
 
 
+@pytest.mark.parametrize("method", ["log", "net"])
+def test_scattered_pixels_without_a_value_that_hide_objects_are_told(method):
+    image, places = scene(3)
+    image[np.random.default_rng(0).random(image.shape) < 0.05] = np.nan
+    with pytest.warns(GenReconWarning, match="% of the image was not searched, as pixels without a value"):
+        found = detect(image, method=method)
+    assert hits(found, places) < 0.8 * len(places)
+
+
 def test_tiles_do_not_show(monkeypatch):
     from napari_genrecon.tasks.detect import finders
 

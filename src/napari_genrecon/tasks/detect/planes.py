@@ -23,6 +23,9 @@ from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, measure_hot_
 from napari_genrecon.numerics.blobs.filters import Blobs, joined
 from napari_genrecon.tasks.detect.finders import Finder
 
+_Searched = tuple[Blobs, int, NDArray[np.intp]]  # of a tile: see `Found`
+_Part = tuple[tuple[int, ...], Blobs, int, NDArray[np.intp]]  # with where it is among the planes
+
 __all__ = ["Channel", "Found", "channel_of", "find_steps", "prepared", "search_grid", "spatial_axes"]
 
 
@@ -47,12 +50,15 @@ class Found:
     outer : (N, K) ndarray of int
         Index of each along the dimensions in which planes are separate.
     pixels : int
-        Number of pixels that were searched.
+        Number of pixels that have a value.
+    unseen : (L,) ndarray of int
+        For each filter, how many of these are so near to one without a value that nothing is looked for there.
     """
 
     blobs: Blobs
     outer: NDArray[np.intp]
     pixels: int
+    unseen: NDArray[np.intp]
 
 
 def channel_of(crops: list[NDArray[Any]], noise: NoiseModel) -> Channel:
@@ -102,28 +108,29 @@ def find_steps(
     grid = search_grid(tuple(map(int, source.shape)), axes, finders[0])
     spatial = spatial_axes(axes, volume=len(finders[0].halo) == 3)
     outer = [i for i in range(len(axes)) if i not in spatial and axes.letters[i] != "S"]
-    parts: list[list[tuple[Blobs, tuple[int, ...], int]]] = [[] for _ in channels]
+    parts: list[list[_Part]] = [[] for _ in channels]
     for done, core in enumerate(grid.cores()):
         yield Progress(done, grid.n_tiles, f"{done} of {grid.n_tiles} parts searched")
         index = 0 if axes.rgb or axes.channel is None else core[axes.channel][0]
         search = partial(_search, source, axes, spatial, channels[index], finders[index], dark=dark)
         where = tuple(core[i][0] for i in outer)
-        parts[index] += [(blobs, where, pixels) for blobs, pixels in _in_memory(search, grid, core)]
+        parts[index] += [(where, *searched) for searched in _in_memory(search, grid, core)]
     return [_gathered(each, len(spatial), len(outer)) for each in parts]
 
 
-def _in_memory(search: Callable[[Tile], tuple[Blobs, int]], grid: TileGrid, core: Core) -> list[tuple[Blobs, int]]:
+def _in_memory(search: Callable[[Tile], _Searched], grid: TileGrid, core: Core) -> list[_Searched]:
     """Search the tile of a core or, where a network runs out of memory, its halves, and those in halves again."""
     with suppress(OutOfMemoryError):
         return [search(grid.tile_of(core))]
     return [found for half in halves(grid, core) for found in _in_memory(search, grid, half)]
 
 
-def _gathered(parts: list[tuple[Blobs, tuple[int, ...], int]], ndim: int, n_outer: int) -> Found:
-    where = [np.tile(np.array(outer, np.intp), (len(blobs), 1)) for blobs, outer, _ in parts]
+def _gathered(parts: list[_Part], ndim: int, n_outer: int) -> Found:
+    where = [np.tile(np.array(outer, np.intp), (len(blobs), 1)) for outer, blobs, *_ in parts]
     stacked = np.concatenate(where) if where else np.zeros((0, n_outer), np.intp)
-    blobs = joined([blobs for blobs, _, _ in parts], ndim)
-    return Found(blobs, stacked.reshape(len(blobs), n_outer), sum(pixels for _, _, pixels in parts))
+    blobs = joined([blobs for _, blobs, *_ in parts], ndim)
+    unseen = np.sum([unseen for *_, unseen in parts], axis=0)
+    return Found(blobs, stacked.reshape(len(blobs), n_outer), sum(pixels for *_, pixels, _ in parts), unseen)
 
 
 def _search(
@@ -135,8 +142,8 @@ def _search(
     tile: Tile,
     *,
     dark: bool,
-) -> tuple[Blobs, int]:
-    """Return the maxima in the core of a tile, in pixels of the image, and the number of its pixels."""
+) -> _Searched:
+    """Return the maxima in the core of a tile, in pixels of the image; see `Found` for the numbers of its pixels."""
     block = as_numpy(source[tile.src])
     if axes.rgb:
         block = block[..., :3].mean(axis=-1, dtype=np.float64)
@@ -151,12 +158,15 @@ def _search(
     core = [(tile.dst[i].start - start, tile.dst[i].stop - start) for start, i in zip(starts, spatial, strict=True)]
     nearest = np.round(blobs.places).astype(int)
     inside = np.all([(a <= nearest[:, i]) & (nearest[:, i] < b) for i, (a, b) in enumerate(core)], axis=0)
+    valued = ~bad[tuple(slice(a, b) for a, b in core)]
+    unseen = np.zeros(len(finder.filters.sizes), np.intp)
     if bad.any():
         clear = ndimage.distance_transform_edt(~bad, sampling=finder.filters.spacing)
         inside &= clear[tuple(nearest.T)] > np.array(finder.filters.widths)[blobs.level]
-    pixels = int(np.count_nonzero(~bad[tuple(slice(a, b) for a, b in core)]))
+        gaps = np.sort(clear[tuple(slice(a, b) for a, b in core)][valued])
+        unseen = np.searchsorted(gaps, finder.filters.widths, side="right")
     blobs = blobs[inside]
-    return replace(blobs, places=blobs.places + starts), pixels
+    return replace(blobs, places=blobs.places + starts), int(np.count_nonzero(valued)), unseen
 
 
 def prepared(block: NDArray[Any], channel: Channel) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
