@@ -15,7 +15,7 @@ from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.models import precision
 from napari_genrecon.noise.same import compare
 from napari_genrecon.tasks import replay
-from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps, frames, neighbours
+from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps, expected_seconds, frames, neighbours
 
 SIGMA = 10.0
 WHITE = NoiseModel.white(SIGMA)
@@ -52,6 +52,17 @@ def test_frames_of_a_still_movie_help_each_other():
     movie = recorded(clean)
     alone, ours = (denoise(movie, noise=WHITE, axes="TYX", frames=way) for way in ("none", "auto"))
     assert error(ours, clean) < 0.7 * error(alone, clean)
+
+
+def test_expected_time_counts_the_fusing_of_all_frames_and_the_trial(monkeypatch):
+    """Movies take about three times as long as their frames alone (docs: Denoise a movie), and a trial before that."""
+    monkeypatch.setattr("napari_genrecon.models.runtime.Model.seconds_per_pixel", lambda _: 1e-6)
+    movie = recorded(still(8))
+    alone, fused, tried = (
+        expected_seconds(movie, DenoiseOptions(axes="TYX", frames=way)) for way in ("none", "T", "auto")
+    )
+    assert fused == pytest.approx(3 * alone, rel=0.1)
+    assert tried == pytest.approx(2 * fused - alone)  # all frames are tried, and none is denoised once more
 
 
 def test_whether_frames_explain_each_other_is_decided_in_float32(monkeypatch):

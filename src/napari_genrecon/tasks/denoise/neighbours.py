@@ -19,11 +19,11 @@ from napari_genrecon.models import PerAxis, find_model
 from napari_genrecon.noise.model import SMOOTH
 from napari_genrecon.numerics.motion import LOOK
 from napari_genrecon.tasks.denoise.changes import far_correlation, still_variance
-from napari_genrecon.tasks.denoise.frames import REACH, WINDOW, DenoiseFrames, as_frames
+from napari_genrecon.tasks.denoise.frames import REACH, WINDOW, DenoiseFrames, as_frames, costs_of_fusing
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
 from napari_genrecon.tasks.plan import TRIAL_SIDE, plan_grid
 
-__all__ = ["Frames", "plan_frames", "work_per_pixel"]
+__all__ = ["Frames", "plan_frames", "trial_pixels", "work_per_pixel"]
 
 # Pixels along Y and X that are read around a tile: the denoiser's own halo, and as many as the gate carries over from
 # frame to frame. `tests/tasks/test_frames.py` measures what is left.
@@ -118,8 +118,16 @@ def work_per_pixel(shape: tuple[int, ...], axes: Axes, wanted: str, views: int) 
     axis = _axis(wanted, axes, shape)
     if axis is None:
         return views
-    read = min(shape[axis], WINDOW + 2 * REACH) / min(shape[axis], WINDOW)
-    return 1.4 * read + views  # once by itself and through the gate, both ways; once fused
+    return sum(costs_of_fusing(min(shape[axis], WINDOW + 2 * REACH))) / min(shape[axis], WINDOW) + views
+
+
+def trial_pixels(shape: tuple[int, ...], axes: Axes, wanted: str) -> float:
+    """Return how many pixels the denoiser could do in the time in which "auto" tries whether frames help."""
+    axis = _axis(wanted, axes, shape)
+    if wanted != "auto" or axis is None:
+        return 0.0
+    area = min(shape[axes.y], TRIAL_SIDE) * min(shape[axes.x], TRIAL_SIDE)
+    return axes.n_channels(shape) * area * sum(costs_of_fusing(min(shape[axis], REACH)))
 
 
 def _axis(wanted: str, axes: Axes, shape: Sequence[int]) -> int | None:

@@ -22,7 +22,7 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.defects import CROWDS
 from napari_genrecon.numerics.views import VIEWS
 from napari_genrecon.tasks.denoise.camera import CameraMaps, Corrected, camera_facts, camera_maps
-from napari_genrecon.tasks.denoise.neighbours import plan_frames, work_per_pixel
+from napari_genrecon.tasks.denoise.neighbours import plan_frames, trial_pixels, work_per_pixel
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, channel_constants, planned, scaled_channel
 from napari_genrecon.tasks.denoise.uncertainty import TITLE, ErrorPlanes, check_uncertainty
 from napari_genrecon.tasks.given import given_image, given_mask
@@ -369,7 +369,8 @@ def expected_seconds(image: ImageArray, options: DenoiseOptions) -> float:
     spec = find_model(options.model, "denoise")
     views = _views(spec, options)
     grid = plan_grid(source.shape, axes, planned(spec, views), tile=options.tile, device=options.device)
-    work = work_per_pixel(source.shape, axes, _frames(spec, options), views)
+    frames = _frames(spec, options)
+    work = work_per_pixel(source.shape, axes, frames, views)
     pixels = cut(grid, options, axes).pixels_read * work
     if options.uncertainty:
         planes = DenoisePlanes(spec, options.device, axes, (), options.strength, options.blend, views=views)
@@ -377,7 +378,10 @@ def expected_seconds(image: ImageArray, options: DenoiseOptions) -> float:
         more = _expected_error(grid, planes)
         # Every pass runs the network once for each view.
         pixels += cut(more.grid, options, axes).pixels_read * views * more.steps
-    return pixels * load_network(spec, options.device, precision=options.precision).seconds_per_pixel()
+    took = pixels * load_network(spec, options.device, precision=options.precision).seconds_per_pixel()
+    # What decides is computed in float32, which takes several times as long on some processors.
+    trial = trial_pixels(source.shape, axes, frames)
+    return took + (trial * load_network(spec, options.device).seconds_per_pixel() if trial else 0.0)
 
 
 def measured_planes(image: ImageArray, axes: Axes) -> DenoisePlanes:
