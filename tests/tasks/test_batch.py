@@ -179,7 +179,8 @@ def test_unfinished_results_and_sidecars_are_no_images(tmp_path):
     (part / "zarr.json").write_text("{}")
     found, notes = find_images([tmp_path], recursive=True)
     assert [item.path.name for item in found] == ["a.tif"]
-    assert notes == [f"{tmp_path}: 1 unfinished result is left out: --resume goes on with what is unfinished"]
+    words = "--resume, or Start in the window, goes on with what is unfinished"
+    assert notes == [f"{tmp_path}: 1 unfinished result was no image to work on: {words}"]
 
 
 def test_folders_that_cannot_be_read_get_a_sentence(tmp_path, monkeypatch):

@@ -90,8 +90,8 @@ class _Search:
             folders = number_of(self.subfolders, "subfolder is", "subfolders are")
             found.append(f"{folders} left out: --recursive, or 'and subfolders' in the window, takes them, too")
         if self.unfinished:
-            results = number_of(self.unfinished, "unfinished result is", "unfinished results are")
-            found.append(f"{results} left out: --resume goes on with what is unfinished")
+            results = number_of(self.unfinished, "unfinished result was no image", "unfinished results were no images")
+            found.append(f"{results} to work on: --resume, or Start in the window, goes on with what is unfinished")
         found = [f"{folder}: {said}" for said in found]
         return found + [f"{name} cannot be read and is left out" for name in self.unreadable]
 

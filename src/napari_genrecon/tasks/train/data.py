@@ -15,6 +15,7 @@ from napari_genrecon.io.layers import stacked
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.model import FAINT, FAR
 from napari_genrecon.tasks.denoise import DenoisePlanes, measured_planes
+from napari_genrecon.tasks.measure import measure_crops
 from napari_genrecon.tasks.train.images import pairs_of_images
 from napari_genrecon.training import all_recipes
 from napari_genrecon.training.data.blind import blind_reach, least_size
@@ -31,6 +32,7 @@ Grey = NDArray[Any]
 _MOST_FRAMES = 4  # repeats that a target is the mean of: their noise is then half as strong, and more bring little
 _CHANGED, _MOVED = 2.5, 10.0  # see `change`: above what noise alone gives; where movement is most of the difference
 _STRIP = 2048  # rows of a plane that are read at once: bounds the memory for planes of any size
+_NOISIER = 0.5  # of the contrast-to-noise ratio of the image; two repeats, which may be a pair as well, have 0.86 or more
 _SATURATED = 0.25  # share of clipped pixels from which a target shows nothing of the brightest structures
 
 
@@ -113,6 +115,7 @@ def _check_pairs(sources: list[CropSource], targets: list[CropSource]) -> None:
         planes = [one.plane(one.n_planes // 2) for one in (source, target)]
         for noisy, clean in zip(*planes, strict=True):
             require_match(noisy, clean, names)
+            _require_less_noise(noisy, clean, names)
             if saturated(clean) > _SATURATED:
                 raise ImageError(
                     f"{names}: {100 * saturated(clean):.0f} % of the pixels of the target are at its largest value "
@@ -292,6 +295,17 @@ def _axes_of(images: list[Any], axes: Any) -> list[Axes]:
     if len(given) != len(images):
         raise OptionError(f"{len(given)} axes were given for {len(images)} images: give one for each")
     return [resolve_axes(letters, image.shape) for letters, image in zip(given, images, strict=True)]
+
+
+def _require_less_noise(image: Grey, target: Grey, names: str) -> None:
+    """Refuse a pair that is the wrong way round: what is trained on it makes noise."""
+    of_image, of_target = (measure_crops([plane]).snr for plane in (image, target))
+    # 0 is unknown.
+    if 0 < of_target < _NOISIER * of_image:
+        raise ImageError(
+            f"{names}: the target is noisier than the image (contrast-to-noise ratio {of_target:.3g}, and "
+            f"{of_image:.3g} of the image): choose the noisy ones as images and the clean ones as targets"
+        )
 
 
 def _opened(images: list[Any], axes: Any) -> list[CropSource]:
