@@ -273,6 +273,12 @@ def test_pairs_that_have_nothing_in_common_get_a_note() -> None:
     assert not any("structures" in note for note in found.notes)
 
 
+def test_stains_that_lie_beside_each_other_get_a_note() -> None:
+    beside = 50 * np.roll(cells(), (7, -2), (0, 1)) + 100 * cells(9)
+    found = training_data(find_recipe(NAME), cells() * 100, SMALL, {"targets": beside})
+    assert any("match better shifted by 7 px along y and -2 px along x" in note for note in found.notes)
+
+
 @pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
 def test_channels_that_the_target_has_no_room_for_are_refused_before_any_work(tmp_path, monkeypatch, ending):
     model(1, 2)

@@ -32,7 +32,7 @@ Grey = NDArray[Any]
 _MOST_FRAMES = 4  # repeats that a target is the mean of: their noise is then half as strong, and more bring little
 _CHANGED, _MOVED = 2.5, 10.0  # see `change`: above what noise alone gives; where movement is most of the difference
 _STRIP = 2048  # rows of a plane that are read at once: bounds the memory for planes of any size
-_NOISIER = 0.5  # of the contrast-to-noise ratio of the image; two repeats, which may be a pair as well, have 0.86 or more
+_NOISIER = 0.5  # of the contrast-to-noise ratio of the image; two repeats, which may be a pair too, have 0.86 or more
 _SATURATED = 0.25  # share of clipped pixels from which a target shows nothing of the brightest structures
 
 

@@ -18,6 +18,10 @@ from napari_genrecon.training.data.source import CropSource
 
 __all__ = ["pairs_of_images"]
 
+# Correlation from which two images show the same structures, as half of the variance of one is that of the other. Other
+# stains lie beside each other and match when shifted: a Golgi and its nucleus with 0.5 (images of three stainings).
+_SAME = 0.7
+
 
 def pairs_of_images(images: Any, crops: CropOptions, where: dict[str, Any]) -> Dataset:
     """Cut crops from images and from their targets, which may have channels of their own.
@@ -64,8 +68,8 @@ def pairs_of_images(images: Any, crops: CropOptions, where: dict[str, Any]) -> D
 
 
 def _checked(sources: Sequence[CropSource], pairs: Sequence[CropSource]) -> tuple[str, ...]:
-    """Refuse pairs that differ in shape or are shifted; return a note where nothing in two images is alike."""
-    unlike = []
+    """Refuse pairs that differ in shape or are shifted; return notes where that is not sure, or nothing is alike."""
+    unlike, notes = [], []
     for number, (source, target) in enumerate(zip(sources, pairs, strict=True), 1):
         name = f"image {number} and its target" if len(sources) > 1 else "the image and its target"
         shapes = [(*one.outer, one.height, one.width) for one in (source, target)]
@@ -84,20 +88,22 @@ def _checked(sources: Sequence[CropSource], pairs: Sequence[CropSource]) -> tupl
         # Refused: what is learnt from shifted pairs is a blur. A weak match only gets a note, as another stain may show
         # other structures.
         if best.is_shifted:
-            y, x = best.shift
-            raise ImageError(
-                f"{name} are shifted by {y} px along y and {x} px along x: register them first (correlation "
-                f"{best.correlation:.2f} as they are, {best.best:.2f} when shifted)"
+            (y, x), how = best.shift, f"(correlation {best.correlation:.2f} as they are, {best.best:.2f} when shifted)"
+            if best.best > _SAME:
+                raise ImageError(f"{name} are shifted by {y} px along y and {x} px along x: register them first {how}")
+            notes.append(
+                f"{name} match better shifted by {y} px along y and {x} px along x {how}: structures may lie beside "
+                "each other, but if the images are not registered, the model learns a blur"
             )
         if abs(best.correlation) < best.needed:
             unlike.append(number)
-    if not unlike:
-        return ()
-    which = f"image{'s' if len(unlike) > 1 else ''} {', '.join(map(str, unlike))} and the target"
-    return (
-        f"no channel of {which} has structures in the same places (correlation below what chance gives): check that "
-        "they belong together",
-    )
+    if unlike:
+        which = f"image{'s' if len(unlike) > 1 else ''} {', '.join(map(str, unlike))} and the target"
+        notes.append(
+            f"no channel of {which} has structures in the same places (correlation below what chance gives): check "
+            "that they belong together"
+        )
+    return tuple(notes)
 
 
 def _nearest(source: CropSource, target: CropSource, name: str) -> Match:
