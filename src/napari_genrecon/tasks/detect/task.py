@@ -40,7 +40,6 @@ _UNJUDGED = (
     "clicks alone do not say what is no object, so that some points may lie on background, and how many is not known: "
     "draw a rectangle in which every object is clicked on, and choose it as 'all marked in' (complete)"
 )
-_UNSEEN = 0.05  # of the pixels; less is the rim of a margin
 # Options that count, and go into the record.
 _WITHOUT_CLICKS = ("fdr", "min_size", "max_size", "objects", "volume", "boxes", "spacing", "method", "axes")
 _WITH_CLICKS = ("boxes", "method", "axes")
@@ -192,7 +191,7 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
     searched, wide = yield from _searched(options, source, axes, channels)
     # Both methods have searched everything: which one finds more is not known before.
     best = _best(searched, options.fdr)
-    notes = _unseen_note(best) + wide_note(options, _left_out(wide, best), best.count)
+    notes = _unseen_note(best, options.fdr) + wide_note(options, _left_out(wide, best), best.count)
     points = _points(best, axes, volume=options.volume)
     points = points.with_boxes(source.shape) if options.boxes else points
     facts = {
@@ -272,12 +271,13 @@ def _left_out(wide: list[tuple[WideFinder, Found]], best: _Search) -> NDArray[np
     return np.concatenate(sizes)
 
 
-def _unseen_note(best: _Search) -> list[str]:
+def _unseen_note(best: _Search, fdr: float) -> list[str]:
     """Say that much of the image was not searched, as pixels without a value are near."""
     # The filter that found most, or the finest, for which the least is too near.
     unseen = sum(int(found.unseen[chosen.level or 0]) for found, chosen in zip(best.found, best.chosen, strict=True))
     share = unseen / max(sum(found.pixels for found in best.found), 1)
-    if share < _UNSEEN:
+    # As large a share as may be false may be missed without a word: mostly it is the rim of a margin.
+    if share <= fdr:
         return []
     return [
         f"{100 * share:.0f} % of the image was not searched, as pixels without a value (NaN, infinite or padding) are "

@@ -18,10 +18,6 @@ from napari_genrecon.training.data.source import CropSource
 
 __all__ = ["pairs_of_images"]
 
-# Correlation from which two images show the same structures, as half of the variance of one is that of the other. Other
-# stains lie beside each other and match when shifted: a Golgi and its nucleus with 0.5 (images of three stainings).
-_SAME = 0.7
-
 
 def pairs_of_images(images: Any, crops: CropOptions, where: dict[str, Any]) -> Dataset:
     """Cut crops from images and from their targets, which may have channels of their own.
@@ -86,10 +82,11 @@ def _checked(sources: Sequence[CropSource], pairs: Sequence[CropSource]) -> tupl
             )
         best = _nearest(source, target, name)
         # Refused: what is learnt from shifted pairs is a blur. A weak match only gets a note, as another stain may show
-        # other structures.
+        # other structures, and those beside each other match when shifted (a Golgi and its nucleus with 0.5): the same
+        # structures are those of which one image tells most of the variance of the other.
         if best.is_shifted:
             (y, x), how = best.shift, f"(correlation {best.correlation:.2f} as they are, {best.best:.2f} when shifted)"
-            if best.best > _SAME:
+            if best.best**2 > 1 / 2:
                 raise ImageError(f"{name} are shifted by {y} px along y and {x} px along x: register them first {how}")
             notes.append(
                 f"{name} match better shifted by {y} px along y and {x} px along x {how}: structures may lie beside "
