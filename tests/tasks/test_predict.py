@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from napari_genrecon.tasks.predict import PredictOptions, predict_steps
 from napari_genrecon.tasks.train.data import training_data
 from napari_genrecon.training import find_recipe, read_options
 from napari_genrecon.training.data.dataset import CropOptions
+from napari_genrecon.training.session import train_steps
 
 pytestmark = pytest.mark.filterwarnings("ignore::napari_genrecon.errors.GenReconWarning")
 
@@ -246,6 +248,15 @@ def test_network_that_learnt_nothing_says_so() -> None:
     made = train(NAME, seen, np.random.default_rng(5).permutation(wanted.ravel()).reshape(wanted.shape), crops=SMALL,
                  options=options())  # fmt: skip
     assert any("no better than a mixture of the channels" in sentence for sentence in made.card.warnings)
+
+
+def test_warnings_of_the_weights_that_are_kept_are_told_after_a_resume(tmp_path: Path) -> None:
+    seen, wanted = pair()
+    shuffled = np.random.default_rng(5).permutation(wanted.ravel()).reshape(wanted.shape)
+    found = training_data(find_recipe(NAME), seen, SMALL, {"targets": shuffled})
+    finish(train_steps(found, options(steps=1), tmp_path, name="a"))
+    with closing(train_steps(found, options(steps=3), tmp_path, name="a")) as steps:
+        assert "no better than a mixture of the channels" in next(steps).note
 
 
 @pytest.mark.parametrize(

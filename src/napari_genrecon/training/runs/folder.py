@@ -58,9 +58,9 @@ class RunFolder:
         self._shown: dict[str, float] = {}
         self._score: Score | None = None
         self._scored = -1  # step of it
-        self._notes: dict[str, str] = {}
-        # A resumed run goes on to compare with what it saved before.
-        self._best = _best_so_far(folder)
+        # A resumed run goes on to compare with what it saved before, and tells its warnings until better is found.
+        self._best, beware = _best_so_far(folder)
+        self._notes = {"kept": "; ".join(beware)} if beware else {}
         self._log_due, self._show_due, self._score_due = (
             _Due(_LOG_EVERY, 0.0),
             _Due(_SHOW_EVERY, _FIRST),
@@ -210,10 +210,11 @@ class _Due:
         self._next = now + max(self._every, (now - self._began) / _SHARE)
 
 
-def _best_so_far(folder: Path) -> float:
-    path = folder / "best.safetensors"
+def _best_so_far(folder: Path) -> tuple[float, tuple[str, ...]]:
+    """Return the score of the weights that are kept, and their warnings."""
     try:
-        return read_card(path).losses.get("score", np.inf) if path.is_file() else np.inf
-    # A damaged file is replaced by the next weights that are scored.
+        card = read_card(folder / "best.safetensors")
+    # There are none yet, or the file is damaged and is replaced by the next weights that are scored.
     except WeightsError:
-        return np.inf
+        return np.inf, ()
+    return card.losses.get("score", np.inf), card.warnings
