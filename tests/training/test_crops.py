@@ -202,6 +202,12 @@ def test_how_much_crops_overlap_is_told(options, words):
     assert all(words in note for note in notes)
 
 
+@pytest.mark.parametrize("mode", ["grid", "random"])
+def test_images_that_are_smaller_than_a_crop_are_told(mode):
+    notes = cut_crops([noise(256, 256), noise(20, 256)], CropOptions(mode=mode)).notes
+    assert "1 of 2 images is smaller than a crop of 32 pixels and left out" in notes
+
+
 def test_spoilt_crops_are_left_out_and_told():
     image = noise(512, 512).astype("float32")
     image[:40, :40], image[200:264, 200:264] = np.nan, 3

@@ -120,7 +120,11 @@ def cut_crops(
     found = _places(sources, mode, options, labels, points, rng)
     source = np.repeat(np.arange(len(sources)), [len(p.place) for p in found])
     place, label = np.concatenate([p.place for p in found]), np.concatenate([p.label for p in found])
-    notes = (*_notes_on_objects(found, options.size), *_notes_on_grid(sources, mode, options))
+    notes = (
+        *_notes_on_size(sources, options.size),
+        *_notes_on_objects(found, options.size),
+        *_notes_on_grid(sources, mode, options),
+    )
     origin = _origin(source, groups, mode)
     # Before the thinning, so that a crop near a held-out one is left out whether that is kept or not.
     verdict = _split(sources, origin, place, mode, options, rng)
@@ -298,6 +302,12 @@ def _shares(sources: list[CropSource], options: CropOptions) -> list[int]:
     wanted = options.n or min(_MOST, max(PLENTY, _COVER * areas.sum() / volume))
     # At least one crop, so that no image is passed over.
     return [max(1, round(wanted * area / areas.sum())) for area in areas]
+
+
+def _notes_on_size(sources: list[CropSource], size: int) -> tuple[str, ...]:
+    small = sum(min(source.height, source.width) < size for source in sources)
+    words = number_of(small, f"of {len(sources)} images is", f"of {len(sources)} images are")
+    return (f"{words} smaller than a crop of {size} pixels and left out",) if small else ()
 
 
 def _notes_on_objects(found: list[Places], size: int) -> tuple[str, ...]:
