@@ -58,6 +58,10 @@ def test_layers_are_trained_on_as_channels_of_an_image_and_of_its_target(viewer,
     page.cutting["size"].value = 32
     page.chooser.images.value, page.chooser.targets.value = list(NAMES), list(TARGETS)
     assert not page.chooser.together.native.isHidden()
+    page.chooser.targets.value = list(TARGETS[:1])
+    page.start.changed.emit(True)
+    assert "2 images and 1 target are chosen: choose a target for each image, or tick that" in page.panel.words
+    page.chooser.targets.value = list(TARGETS)
     page.chooser.together.value = True
     source = page.chooser.source()
     assert [np.shape(x) for x in (*source.images, *source.where["targets"])] == [(2, 192, 192), (3, 192, 192)]

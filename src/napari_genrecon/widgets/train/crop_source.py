@@ -195,6 +195,10 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             if same:
                 raise OptionError(f"'{same[0]}' is chosen as an image and as its target: choose another layer")
             several = self._channels and len(images) == 1 and len(targets) > 1  # channels of the target of one image
+            if not several and len(targets) != len(images):
+                n, m = number_of(len(images), "image", "images"), number_of(len(targets), "target", "targets")
+                tick = ", or tick that the images are channels of one" if self._alike else ""
+                raise OptionError(f"{n} and {m} are chosen: choose a target for each image{tick}")
             where["targets"], where["target_axes"] = _as_channels(targets) if several else _separate(targets)
             if several:
                 where["target_names"] = tuple(layer.name for layer in targets)
