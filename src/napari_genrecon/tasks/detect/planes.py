@@ -23,10 +23,10 @@ from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, measure_hot_
 from napari_genrecon.numerics.blobs.filters import Blobs, joined
 from napari_genrecon.tasks.detect.finders import Finder
 
+__all__ = ["Channel", "Found", "channel_of", "find_steps", "prepared", "search_grid", "spatial_axes"]
+
 _Searched = tuple[Blobs, int, NDArray[np.intp]]  # of a tile: see `Found`
 _Part = tuple[tuple[int, ...], Blobs, int, NDArray[np.intp]]  # with where it is among the planes
-
-__all__ = ["Channel", "Found", "channel_of", "find_steps", "prepared", "search_grid", "spatial_axes"]
 
 
 @dataclass(frozen=True, slots=True)
