@@ -173,7 +173,7 @@ def test_model_on_smaller_pixels_cuts_larger_crops(models):
     assert same.objects.setting.side == 2 * classify(image, labels, GIVEN).objects.setting.side
 
 
-def test_folder_of_class_folders_classifies_whole_images(tmp_path, capsys):
+def test_folder_of_class_folders_classifies_whole_images(models, tmp_path, capsys):
     rng = np.random.default_rng(0)
     for i in range(9):
         bright = i % 2
@@ -181,11 +181,18 @@ def test_folder_of_class_folders_classifies_whole_images(tmp_path, capsys):
         folder.mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 100 + 150 * bright, (40, 30), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{i}.png")
-    assert main(["classify", str(tmp_path / "all"), "-o", str(tmp_path / "out.csv")]) == 0
+    assert main(["classify", str(tmp_path / "all"), "-o", str(tmp_path / "out.csv"), "--save", "light"]) == 0
     rows = table(tmp_path / "out.csv")
     assert [row["class"] for row in rows if row["given"]] == [row["given"] for row in rows if row["given"]]
     assert [row["class"] for row in rows if not row["given"]] == ["dim"]
     assert "had not seen it" in capsys.readouterr().out
+    # A model takes the images of a folder, and what a message says of its subfolders can be done.
+    again = ["classify", str(tmp_path / "all"), "--model", "light", "-o", str(tmp_path / "again.csv")]
+    assert main(again) == 0
+    assert len(table(tmp_path / "again.csv")) == 1
+    assert "--recursive" in capsys.readouterr().err
+    assert main([*again, "--overwrite", "--recursive"]) == 0
+    assert len(table(tmp_path / "again.csv")) == 9
 
 
 def test_work_can_be_stopped_after_a_few_objects():

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from napari_genrecon.cli.inputs import add_folder_flags
 from napari_genrecon.cli.terminal import IMAGES, Subparsers, add_command, add_flags, add_series, say, warn, watch
 from napari_genrecon.errors import OptionError
 from napari_genrecon.shell import quoted
@@ -38,6 +39,7 @@ def add_commands(commands: Subparsers, given: list[str]) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing table (never a model)")
     parser.add_argument("--axes", help="what the dimensions of the images mean, such as CYX")
     add_series(parser)
+    add_folder_flags(parser)
     if "classify" in given:
         from napari_genrecon.tasks.classify import ClassifyOptions
 
@@ -83,7 +85,7 @@ def _given(parsed: argparse.Namespace) -> tuple[list[Path], Any]:
     # Three ways to say what is known: a model, a table of classes of objects, or folders of whole images by class.
     objects = bool(parsed.labels or parsed.points)
     if parsed.model or objects:
-        found, left_out = find_images(parsed.inputs)
+        found, left_out = find_images(parsed.inputs, stack=parsed.stack, recursive=parsed.recursive)
         for note in left_out:
             warn(f"note: {note}")
         paths = [item.path for item in found]
