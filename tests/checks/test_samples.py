@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bench.feature_distances import coverage_and_density, kernel_distance
 from scipy.ndimage import gaussian_filter
 
-from napari_genrecon.checks.samples import coverage_and_density, kernel_distance, sliced_wasserstein, variety
+from napari_genrecon.checks.samples import sliced_wasserstein, variety
 from napari_genrecon.errors import ImageError
 
 

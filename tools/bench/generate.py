@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from train_generative import OPTIONS, nuclei
 
 from bench.bare_loop import steps_per_second
+from bench.feature_distances import coverage_and_density, kernel_distance
 from bench.table import header, row
 from napari_genrecon.checks.memorisation import check_memorisation
-from napari_genrecon.checks.samples import coverage_and_density, kernel_distance, sliced_wasserstein
+from napari_genrecon.checks.samples import sliced_wasserstein
 from napari_genrecon.models import load_model
 from napari_genrecon.models.generative import GenerativeModel
 from napari_genrecon.training.data.dataset import Dataset

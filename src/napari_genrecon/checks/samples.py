@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import correlate1d
+from scipy.spatial.distance import cdist
 
 from napari_genrecon.errors import ImageError
 
-__all__ = ["coverage_and_density", "kernel_distance", "sliced_wasserstein", "variety"]
+__all__ = ["sliced_wasserstein", "variety"]
 
 _PATCH = 7  # px, side of a patch, as in Karras et al. 2018
 _PATCHES = 16  # per picture and level: fewer make the distance noisy, more only slow
@@ -55,50 +56,6 @@ def variety(samples: ArrayLike, data: ArrayLike) -> float:
     first, second = _sets(samples, data)
     usual = _mean_nearest(_coarse(second))
     return _mean_nearest(_coarse(first)) / max(usual, 1e-12)
-
-
-def kernel_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Return the unbiased MMD^2 of features with a cubic kernel, as that of the kernel inception distance.
-
-    k(x, y) = (x.y / D + 1)^3 (Binkowski et al.: Demystifying MMD GANs, ICLR 2018).
-
-    Parameters
-    ----------
-    a, b : (N, D) ndarray
-        Features of two sets of pictures.
-
-    Returns
-    -------
-    float
-        0 on average for two sets of one distribution; may be negative.
-    """
-    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    # Without the pairs of a picture with itself the estimate has no bias.
-    within = sum((_kernel(s, s).sum() - np.trace(_kernel(s, s))) / (len(s) * (len(s) - 1)) for s in (x, y))
-    return float(within - 2 * _kernel(x, y).mean())
-
-
-def coverage_and_density(samples: NDArray[np.floating], data: NDArray[np.floating], k: int = 5) -> tuple[float, float]:
-    """Return the share of data near samples (coverage), and how densely samples lie where data lies (density).
-
-    Naeem et al.: Reliable fidelity and diversity metrics for generative models, ICML 2020.
-
-    Parameters
-    ----------
-    samples, data : (N, D) ndarray, (M, D) ndarray
-        Features of the samples and of the data.
-    k : int
-        Neighbour among the data whose distance is the radius of the ball around each datum.
-
-    Returns
-    -------
-    float, float
-        Coverage in [0, 1]; density, about 1 for data.
-    """
-    within = _distances(data, data)
-    radius = np.sort(within, axis=1)[:, k]  # index 0 is the distance of a datum to itself
-    inside = _distances(data, samples) < radius[:, None]  # (M, N)
-    return float(inside.any(1).mean()), float(inside.sum() / (k * len(samples)))
 
 
 def _sets(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -157,17 +114,6 @@ def _coarse(x: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _mean_nearest(x: NDArray[np.float64]) -> float:
-    distances = _distances(x, x)
+    distances = cdist(x, x)
     np.fill_diagonal(distances, np.inf)
     return float(distances.min(1).mean())
-
-
-def _distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    # Without the (N, M, D) array of all differences; rounding may bring a square below 0.
-    squared = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
-    return np.sqrt(np.maximum(squared, 0))
-
-
-def _kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (x @ y.T / x.shape[1] + 1) ** 3

@@ -17,11 +17,11 @@ from napari_genrecon.training.data.dataset import CropOptions, Dataset
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from napari_genrecon.training.loop.loop import Loss, State
 
-__all__ = ["Curves", "Recipe", "Score"]
+__all__ = ["Curves", "Recipe", "Score", "one_loss"]
 
 Lines = Mapping[str, NDArray[np.float64]]
 
@@ -74,6 +74,32 @@ def _untrained(card: ModelCard, options: Any) -> nn.Module:
     from napari_genrecon.models.runtime import build_network
 
     return build_network(card)
+
+
+def one_loss(error: Callable[..., Tensor]) -> Callable[..., tuple[Loss, ...]]:
+    """Return the `losses` of a recipe that has one: what `error` makes of a batch.
+
+    Parameters
+    ----------
+    error : callable
+        ``error(made, *batch)``, where ``made(*inputs)`` is what the network makes of them; in float32, as a mean would
+        have three digits in bfloat16.
+    """
+
+    def losses(
+        batches: Any, card: ModelCard, options: Any, precision: Callable[[], AbstractContextManager[None]]
+    ) -> tuple[Loss, ...]:
+        def loss_at(net: Any, step: int, skipped: int) -> dict[str, Tensor]:
+            def made(*inputs: Tensor) -> Tensor:
+                with precision():
+                    found: Tensor = net(*inputs)
+                return found.float()
+
+            return {"error": error(made, *batches(step, skipped))}
+
+        return (loss_at,)
+
+    return losses
 
 
 def _generative(card: ModelCard, network: nn.Module, device: str) -> Any:
@@ -161,13 +187,13 @@ class Recipe:
     rate: float
     kept: str
     kept_3d: str = ""
-    shape: Callable[[Dataset, Any], dict[str, Any]]
+    shape: Callable[[Dataset, Any], dict[str, Any]] = lambda dataset, options: {}
     network: Callable[[ModelCard, Any], nn.Module] = _untrained
     state: Callable[[nn.Module, Any], State]
     losses: Callable[[Any, ModelCard, Any, Callable[[], AbstractContextManager[None]]], tuple[Loss, ...]]
     score: Callable[[Any, Dataset], Score]
     preview: Callable[[Any, Dataset], NDArray[np.float32]]
-    finish: Callable[[Any, Dataset], ModelCard]
+    finish: Callable[[Any, Dataset], ModelCard] = lambda model, dataset: model.card
     model: Callable[[ModelCard, nn.Module, str], Any] = _generative
     card: Callable[[ModelCard, Dataset], ModelCard] | None = None
     batches: Callable[[Dataset, Any, ModelCard, torch.device], Any] | None = None

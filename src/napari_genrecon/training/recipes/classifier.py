@@ -6,7 +6,6 @@ torch is imported inside the functions, so that reading the options does not loa
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,15 +16,13 @@ from napari_genrecon.models import ModelCard
 from napari_genrecon.training.data.augment import augment
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
-from napari_genrecon.training.recipe import Recipe, Score
+from napari_genrecon.training.recipe import Recipe, Score, one_loss
 from napari_genrecon.training.recipes.detector import adamw_state
 from napari_genrecon.training.recipes.restoration import plain_model
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-    from napari_genrecon.training.loop.loop import Loss
 
 __all__ = ["RECIPE", "ClassifierOptions"]
 
@@ -71,22 +68,10 @@ class _Batches:
         return pictures.contiguous(memory_format=conv_layout(self._device)), classes
 
 
-def _losses(
-    batches: _Batches,
-    card: ModelCard,
-    options: ClassifierOptions,
-    precision: Callable[[], AbstractContextManager[None]],
-) -> tuple[Loss, ...]:
-    """Return the loss: the cross-entropy of the classes."""
+def _error(made: Callable[[Tensor], Tensor], x: Tensor, classes: Tensor) -> Tensor:
     from torch.nn.functional import cross_entropy
 
-    def loss_at(net: Any, step: int, skipped: int) -> dict[str, Tensor]:
-        x, classes = batches(step, skipped)
-        with precision():
-            logits = net(x)
-        return {"error": cross_entropy(logits.float().flatten(1), classes, label_smoothing=_SMOOTHING)}
-
-    return (loss_at,)
+    return cross_entropy(made(x).flatten(1), classes, label_smoothing=_SMOOTHING)
 
 
 def _score(model: Any, dataset: Dataset) -> Score:
@@ -124,10 +109,9 @@ RECIPE = Recipe(
     shape=_classes,
     card=lambda card, dataset: replace(card, channels=card.channels - 1),  # the last plane is the mask
     state=adamw_state,
-    losses=_losses,
+    losses=one_loss(_error),
     score=_score,
     preview=_preview,
-    finish=lambda model, dataset: model.card,
     model=plain_model,
     batches=_Batches,
     warm_up=20,

@@ -8,8 +8,6 @@ torch is imported inside the functions, so that reading the options does not loa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 from napari_genrecon.models import ModelCard, PerAxis
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
-from napari_genrecon.training.recipe import Recipe, Score
+from napari_genrecon.training.recipe import Recipe, Score, one_loss
 from napari_genrecon.training.recipes.restoration import plain_model
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from napari_genrecon.training.data.pairs import PairBatches
-    from napari_genrecon.training.loop.loop import Loss, State
+    from napari_genrecon.training.loop.loop import State
 
 __all__ = ["RECIPE", "DetectorOptions", "adamw_state"]
 
@@ -67,24 +65,8 @@ def _card(card: ModelCard, dataset: Dataset) -> ModelCard:
     return replace(card, halo=PerAxis.planes(HeatNet.REACH, 0), stride=PerAxis.planes(HeatNet.STRIDE, 1))
 
 
-def _losses(
-    batches: PairBatches,
-    card: ModelCard,
-    options: DetectorOptions,
-    precision: Callable[[], AbstractContextManager[None]],
-) -> tuple[Loss, ...]:
-    """Return the loss: the cross-entropy of the heat where it is known, centres weighted up."""
-
-    def loss_at(net: Any, step: int, skipped: int) -> dict[str, Tensor]:
-        x, targets, _ = batches(step, skipped)
-        with precision():
-            odds = net(x)
-        return {"error": _cross_entropy(odds.float(), targets)}
-
-    return (loss_at,)
-
-
 def _cross_entropy(odds: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of the heat where it is known, centres weighted up."""
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     # (B, 1, Y, X) each: the heat map, and 1 where it is known.
@@ -119,12 +101,10 @@ RECIPE = Recipe(
     options=DetectorOptions,
     rate=2e-3,
     kept="heatnet",
-    shape=lambda dataset, options: {},
     state=adamw_state,
-    losses=_losses,
+    losses=one_loss(lambda made, x, targets, _: _cross_entropy(made(x), targets)),
     score=_score,
     preview=_preview,
-    finish=lambda model, dataset: model.card,
     model=plain_model,
     card=_card,
     batches=_batches,

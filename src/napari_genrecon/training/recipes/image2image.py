@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 from napari_genrecon.models import ModelCard, find_model
 from napari_genrecon.options import hints_of
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
-from napari_genrecon.training.recipe import Curves, Recipe, Score
+from napari_genrecon.training.recipe import Curves, Recipe, Score, one_loss
 from napari_genrecon.training.recipes.restoration import (
     RestorationOptions,
     held_out_gain,
     judged_crops,
     lively_crops,
-    plain_losses,
     plain_model,
     plain_state,
+    squared_error,
     squares,
     tiled_like,
 )
@@ -202,10 +202,9 @@ RECIPE = Recipe(
     shape=lambda dataset, options: {"outputs": len(dataset.measured["targets"]["low"])},
     network=_network,
     state=plain_state,
-    losses=plain_losses,
+    losses=one_loss(squared_error),
     score=_score,
     preview=_preview,
-    finish=lambda model, dataset: model.card,
     model=plain_model,
     card=_card,
     batches=_batches,

@@ -12,7 +12,6 @@ torch is imported inside the functions, so that reading the options does not loa
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from napari_genrecon.models import ModelCard
 from napari_genrecon.noise.model import ERROR
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
-from napari_genrecon.training.recipe import Score
+from napari_genrecon.training.recipe import Score, one_loss
 from napari_genrecon.training.recipes.restoration import (
     RestorationOptions,
     Trial,
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
     from napari_genrecon.models.runtime import Model
     from napari_genrecon.training.data.pairs import BlindBatches
-    from napari_genrecon.training.loop.loop import Loss
 
 __all__ = ["RECIPE", "Noise2VoidOptions"]
 
@@ -68,22 +66,10 @@ def _batches(dataset: Dataset, options: TrainOptions, card: ModelCard, device: t
     return BlindBatches(dataset, options, card, device)
 
 
-def _losses(
-    batches: BlindBatches,
-    card: ModelCard,
-    options: TrainOptions,
-    precision: Callable[[], AbstractContextManager[None]],
-) -> tuple[Loss, ...]:
-    """Return the loss: the mean square error of the hidden centres in units of the noise variance."""
-
-    def loss_at(net: Any, step: int, skipped: int) -> dict[str, Tensor]:
-        hidden, x, centres, told = batches(step, skipped)
-        with precision():
-            estimate = net(hidden, told[:, 0], told[:, 1:])
-        # Only hidden centres count: everywhere else the network sees the noisy pixel that it would have to predict.
-        return {"error": ((estimate.float() - x).square() * centres).sum() / centres.sum()}
-
-    return (loss_at,)
+def _error(made: Callable[..., Tensor], hidden: Tensor, x: Tensor, centres: Tensor, told: Tensor) -> Tensor:
+    """Return the mean square error of the hidden centres in units of the noise variance."""
+    # Only hidden centres count: everywhere else the network sees the noisy pixel that it would have to predict.
+    return ((made(hidden, told[:, 0], told[:, 1:]) - x).square() * centres).sum() / centres.sum()
 
 
 def _score(model: Model, dataset: Dataset) -> Score:
@@ -165,6 +151,6 @@ RECIPE = replace(
         options=Noise2VoidOptions,
     ),
     batches=_batches,
-    losses=_losses,
+    losses=one_loss(_error),
     score=_score,
 )

@@ -12,7 +12,6 @@ torch is imported inside the functions, so that reading the options does not loa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +25,7 @@ from napari_genrecon.noise.blocks import FEWEST, SIZE
 from napari_genrecon.normal import DRAWS
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.options import TrainOptions
-from napari_genrecon.training.recipe import Curves, Recipe, Score
+from napari_genrecon.training.recipe import Curves, Recipe, Score, one_loss
 from napari_genrecon.training.recipes.pictures import some
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from napari_genrecon.models.runtime import Model
     from napari_genrecon.training.data.pairs import PairBatches
-    from napari_genrecon.training.loop.loop import Loss, State
+    from napari_genrecon.training.loop.loop import State
 
 __all__ = [
     "RestorationOptions",
@@ -45,10 +44,10 @@ __all__ = [
     "judge",
     "judged_crops",
     "lively_crops",
-    "plain_losses",
     "plain_model",
     "plain_state",
     "restoration",
+    "squared_error",
     "squares",
     "start_model",
     "tiled_like",
@@ -108,13 +107,11 @@ def restoration(
         options=options,
         rate=1e-4,  # 3e-4 gains more on noise that was measured wrongly, and loses on white noise
         kept="grain-unet",
-        shape=lambda dataset, options: {},
         network=_network,
         state=plain_state,
-        losses=plain_losses,
+        losses=one_loss(squared_error),
         score=_score,
         preview=_preview,
-        finish=lambda model, dataset: model.card,
         model=plain_model,
         card=_card,
         batches=_batches,
@@ -172,23 +169,11 @@ def _batches(dataset: Dataset, options: TrainOptions, card: ModelCard, device: t
     return PairBatches(dataset, options, card, device)
 
 
-def plain_losses(
-    batches: PairBatches,
-    card: ModelCard,
-    options: TrainOptions,
-    precision: Callable[[], AbstractContextManager[None]],
-) -> tuple[Loss, ...]:
-    """Return the loss: the mean square error against the targets, as they are scaled."""
-
-    def loss_at(net: Any, step: int, skipped: int) -> dict[str, Tensor]:
-        x, targets, told = batches(step, skipped)
-        with precision():
-            # Strength and correlations of the noise; a network of `untold` crops takes its input alone.
-            estimate = net(x, told[:, 0], told[:, 1:]) if told.shape[1] else net(x)
-        # The mean of squares in float32: in bfloat16 it would have three digits.
-        return {"error": (estimate.float() - targets).square().mean()}
-
-    return (loss_at,)
+def squared_error(made: Callable[..., Tensor], x: Tensor, targets: Tensor, told: Tensor) -> Tensor:
+    """Return the mean square error against the targets, as they are scaled."""
+    # Strength and correlations of the noise; a network of `untold` crops takes its input alone.
+    estimate = made(x, told[:, 0], told[:, 1:]) if told.shape[1] else made(x)
+    return (estimate - targets).square().mean()
 
 
 def plain_model(card: ModelCard, network: nn.Module, device: str) -> Model:
