@@ -9,12 +9,14 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.options import check_options
+from napari_genrecon.tasks.measure import Noise
 
 __all__ = [
     "PRECISIONS",
     "AxesOption",
     "DeviceOption",
     "KeepDtypeOption",
+    "NoiseOption",
     "PixelSizeOption",
     "PrecisionOption",
     "RegionOption",
@@ -24,6 +26,13 @@ __all__ = [
     "check_common",
 ]
 
+NoiseOption = Annotated[
+    Noise | float | None,
+    {
+        "form": False,
+        "tooltip": "Noise s.d. in grey values, or a noise report saved as JSON; measured from the image if not given",
+    },
+]
 AxesOption = Annotated[
     str | Axes | None,
     {

@@ -9,11 +9,11 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics import MeasuredPSF, Optics, as_psf
 from napari_genrecon.options import check_number
 from napari_genrecon.tasks.deblur.tiles import Method
-from napari_genrecon.tasks.measure import Noise
 from napari_genrecon.tasks.shared_options import (
     AxesOption,
     DeviceOption,
     KeepDtypeOption,
+    NoiseOption,
     PrecisionOption,
     RegionOption,
     TileOption,
@@ -81,14 +81,7 @@ class DeblurOptions:
             " many times what it is; with 'rl' it weighs total variation, and 0 does not smooth",
         },
     ] = 1.0
-    noise: Annotated[
-        Noise | float | None,
-        {
-            "form": False,
-            "tooltip": "Noise s.d. in grey values, or a noise report "
-            "saved as JSON; measured from the image if not given",
-        },
-    ] = None
+    noise: NoiseOption = None
     model: Annotated[
         str,
         {

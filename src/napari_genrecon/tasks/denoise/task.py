@@ -43,6 +43,7 @@ from napari_genrecon.tasks.shared_options import (
     AxesOption,
     DeviceOption,
     KeepDtypeOption,
+    NoiseOption,
     PixelSizeOption,
     PrecisionOption,
     RegionOption,
@@ -73,14 +74,7 @@ class DenoiseOptions:
         See `denoise`.
     """
 
-    noise: Annotated[
-        Noise | float | None,
-        {
-            "form": False,
-            "tooltip": "Noise s.d. in grey values, or a noise report "
-            "saved as JSON; measured from the image if not given",
-        },
-    ] = None
+    noise: NoiseOption = None
     camera: Annotated[
         Any,
         {

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.options import check_options
-from napari_genrecon.tasks.measure import Noise
-from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption
+from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, NoiseOption
 
 __all__ = ["NETWORK_SIZES", "DetectOptions", "Method", "Objects"]
 
@@ -128,14 +127,7 @@ class DetectOptions:
             "tooltip": "Distance of two planes in pixels, for 'volume'; that of the image if not given, else 1",
         },
     ] = None
-    noise: Annotated[
-        Noise | float | None,
-        {
-            "form": False,
-            "tooltip": "Noise s.d. in grey values, or a noise report "
-            "saved as JSON; measured from the image if not given",
-        },
-    ] = None
+    noise: NoiseOption = None
     axes: AxesOption = None
 
     def __post_init__(self) -> None:
