@@ -158,6 +158,7 @@ DEFINED = {
     "models.card": {"FACTORS"},
     "models.encoder": {"_VIEWS"},
     "models.generative": {"_SEED_OF_BOUNDS"},
+    "models.registry": {"_SPOTS"},
     "models.networks.classifiers": {"_GROUP", "_WIDTHS"},
     "models.networks.frame_gate": {"WIDTH", "_BOXES", "_CLIP", "_ENERGY"},
     "models.networks.foreign.onnx_graph": {"_FLOAT"},
