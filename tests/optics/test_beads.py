@@ -48,6 +48,13 @@ def test_beads_that_are_none_are_left_out_with_their_reason():
     assert str(found).startswith("PSF of 5 beads; left out: ")
 
 
+def test_point_beside_a_bead_that_its_patch_cuts_off_spoils_no_other():
+    image = slide(np.random.default_rng(1), [*GRID[:6], (130.0, 30.0)])
+    image[130, 41] += 60  # the bead lies 11 pixels away: only its slope is in the patch
+    found = psf_from_beads(image, [*GRID[:6], (130, 41)])
+    assert (found.used, found.rejected) == (6, ("beside another",))
+
+
 def test_no_bead_or_points_of_other_dimensions_get_a_sentence():
     noise = np.random.default_rng(0).normal(100, 5, (64, 64))
     with pytest.raises(ImageError, match=r"no bead is left of 1 \(1 too dim\)"):

@@ -110,8 +110,8 @@ def _bead(image: NDArray[np.float64], place: NDArray[np.float64], reach: int) ->
     around = smooth[_edge(patch.shape)]
     if smooth.max() < _BRIGHT * robust_sigma(around):  # neighbours count nothing
         return "too dim"
-    # A second bead as bright as the core of this one would blur the average.
-    if _second(smooth, reach) > CORE * smooth.max():
+    # A second bead as bright as the core of this one would blur the average. One that the patch cuts off has no peak.
+    if _second(smooth, reach) > CORE * smooth.max() or smooth[_near(smooth.shape, reach)].max() < smooth.max():
         return "beside another"
     centre = _centre(smooth, reach)
     # Less than a pixel remains: the patch was cut out around the brightest one.
@@ -153,11 +153,13 @@ def _second(smooth: NDArray[np.float64], reach: int) -> float:
 
 def _centre(smooth: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     """Return the centre of mass of the bright part around the middle."""
-    grid = np.indices(smooth.shape)
-    # Half the patch: a weaker bead at its rim would pull the centre.
-    near = np.abs(grid - reach).max(axis=0) <= reach // 2
-    weight = np.where(near, np.maximum(smooth - CORE * smooth.max(), 0), 0)
-    return np.asarray((grid * weight).reshape(smooth.ndim, -1).sum(axis=1) / weight.sum())
+    weight = np.where(_near(smooth.shape, reach), np.maximum(smooth - CORE * smooth.max(), 0), 0)
+    return np.asarray((np.indices(smooth.shape) * weight).reshape(smooth.ndim, -1).sum(axis=1) / weight.sum())
+
+
+def _near(shape: tuple[int, ...], reach: int) -> NDArray[np.bool_]:
+    """Return a mask of the middle half of a patch: a weaker bead at its rim would pull the centre."""
+    return np.asarray(np.abs(np.indices(shape) - reach).max(axis=0) <= reach // 2)
 
 
 def _alike(beads: list[NDArray[np.float64]]) -> tuple[list[NDArray[np.float64]], int]:
