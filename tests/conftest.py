@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import settings
 
 if sys.platform == "win32":  # its libraries cannot be loaded once those of Qt are, and pytest-qt loads them next
@@ -23,3 +24,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # No test is timed: machines are shared, and benchmarks measure speed (tools/benchmark.py).
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture
+def own_folders(tmp_path, monkeypatch):
+    """Keep the models and the runs of a test, and the files that it names, in its own folder."""
+    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def models_folder(own_folders, tmp_path):
+    """Return the folder of the models of a test."""
+    return tmp_path / "models"

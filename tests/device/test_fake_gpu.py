@@ -16,12 +16,6 @@ SCRIPT = Path(__file__).parent / "on_fake_gpu.py"
 SAME = 1e-3
 
 
-@pytest.fixture
-def own_folders(monkeypatch, tmp_path):
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
-
-
 def on_fake_gpu(part, argument="-"):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(SCRIPT), part, argument]

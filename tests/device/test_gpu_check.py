@@ -12,9 +12,7 @@ def test_parts_take_nine_minutes_at_most():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", gpu_check.PARTS)
-def test_every_part_finds_the_cpu_in_order(part, monkeypatch, tmp_path):
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+def test_every_part_finds_the_cpu_in_order(part, own_folders):
     found = getattr(gpu_parts, part)("cpu", small=True)
     assert found.pop("ok", True), found
     assert found

@@ -17,13 +17,10 @@ from napari_genrecon import denoise
 from napari_genrecon.errors import WeightsError
 from napari_genrecon.models.registry import import_model
 
-pytestmark = pytest.mark.filterwarnings("ignore::napari_genrecon.errors.GenReconWarning")
-
-
-@pytest.fixture(autouse=True)
-def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
-    return tmp_path / "models"
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::napari_genrecon.errors.GenReconWarning"),
+    pytest.mark.usefixtures("models_folder"),
+]
 
 
 def _weights(*, n2v2: bool = False, normed: bool = True) -> dict[str, Tensor]:

@@ -25,15 +25,10 @@ from napari_genrecon.noise import NoiseModel
 onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytestmark = [
+    pytest.mark.usefixtures("models_folder"),
     pytest.mark.filterwarnings("ignore::napari_genrecon.errors.GenReconWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
-    return tmp_path / "models"
 
 
 class Smooth(nn.Module):

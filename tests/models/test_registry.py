@@ -19,11 +19,7 @@ from napari_genrecon.models.files import read_card, save_model
 from napari_genrecon.models.registry import BUNDLED, MODELS, export_model, import_model, remove_model
 from napari_genrecon.models.runtime import build_network, read_weights
 
-
-@pytest.fixture(autouse=True)
-def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
-    return tmp_path / "models"
+pytestmark = pytest.mark.usefixtures("models_folder")
 
 
 SHAPES = {"dcgan": {"size": 32, "latent": 3, "width": 4}}

@@ -26,13 +26,10 @@ from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.export import export_package
 
 pytest.importorskip("spandrel", reason="the extra 'zoo' is not installed")
-pytestmark = pytest.mark.filterwarnings("ignore:the model '.*' made by others", "ignore:torch.meshgrid")
-
-
-@pytest.fixture(autouse=True)
-def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
-    return tmp_path / "models"
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:the model '.*' made by others", "ignore:torch.meshgrid"),
+    pytest.mark.usefixtures("models_folder"),
+]
 
 
 def _made(module: str, name: str, **shape: Any) -> torch.nn.Module:

@@ -39,11 +39,6 @@ def quick_encoder(monkeypatch):
 
 
 @pytest.fixture
-def models(monkeypatch, tmp_path):
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
-
-
-@pytest.fixture
 def files(tmp_path):
     image, labels = squares()
     tifffile.imwrite(tmp_path / "cells.tif", image)
@@ -122,7 +117,7 @@ def test_table_of_an_earlier_run_gives_what_was_given_and_not_what_was_predicted
     assert first == again
 
 
-def test_saved_model_gives_identical_answers_and_other_images_theirs(models, files):
+def test_saved_model_gives_identical_answers_and_other_images_theirs(own_folders, files):
     arguments = [str(files / "cells.tif"), "--labels", str(files / "labels.tif")]
     assert main(["classify", *arguments, "--classes", str(files / "table.csv"), "--save", "sizes"]) == 0
     assert main(["classify", *arguments, "--model", "sizes", "-o", str(files / "again.csv")]) == 0
@@ -163,7 +158,7 @@ def test_image_layers_bring_their_axes_and_pixel_size():
     np.testing.assert_array_equal(found.probabilities, classify(image, labels, GIVEN).probabilities)
 
 
-def test_model_on_smaller_pixels_cuts_larger_crops(models):
+def test_model_on_smaller_pixels_cuts_larger_crops(own_folders):
     image, labels = squares()
     scale = {"pixel_size": (0.5, 0.5), "units": ("micrometer",) * 2}
     classify(image, labels, GIVEN, **scale).save("sizes")
@@ -173,7 +168,7 @@ def test_model_on_smaller_pixels_cuts_larger_crops(models):
     assert same.objects.setting.side == 2 * classify(image, labels, GIVEN).objects.setting.side
 
 
-def test_folder_of_class_folders_classifies_whole_images(models, tmp_path, capsys):
+def test_folder_of_class_folders_classifies_whole_images(own_folders, tmp_path, capsys):
     rng = np.random.default_rng(0)
     for i in range(9):
         bright = i % 2
@@ -230,7 +225,7 @@ def test_axes_of_more_or_fewer_images_than_there_are_get_a_sentence(n):
         classify([image, image], classes=["a", "b"], axes=["YX"] * n)
 
 
-def test_model_for_other_channels_says_which(models):
+def test_model_for_other_channels_says_which(own_folders):
     image, labels = squares()
     classify(image, labels, GIVEN).save("sizes")
     with pytest.raises(ImageError, match="'sizes' was trained on 1 channel, and the image has 3 channels"):

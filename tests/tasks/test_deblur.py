@@ -219,22 +219,6 @@ def test_options_that_cannot_work_get_a_sentence(psf, options, kind, sentence):
         deblur(scene((32, 32))[1], psf, **options)
 
 
-@pytest.mark.parametrize(
-    ("image", "sentence"),
-    [
-        (np.zeros((0, 5)), "image is empty"),
-        (np.full((8, 8), np.nan), "no finite pixel"),
-        (np.zeros((8, 8), complex), "complex"),
-        (np.zeros((8, 8), bool), "boolean"),
-        (np.zeros(8), "at least two dimensions"),
-    ],
-    ids=["empty", "nan", "complex", "bool", "1d"],
-)
-def test_images_that_cannot_be_deblurred_get_a_sentence(image, sentence):
-    with pytest.raises(ImageError, match=sentence):
-        deblur(image, FWHM)
-
-
 @METHODS
 def test_record_says_how_it_was_made_and_is_json(method):
     options = DeblurOptions(psf=gaussian_psf(FWHM), noise=SIGMA, method=method)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_genrecon import NoiseModel, denoise, measure_noise
+from napari_genrecon import NoiseModel, deblur, denoise, inpaint, measure_noise, upscale
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps, expected_seconds
@@ -241,6 +241,11 @@ def test_options_that_cannot_work_get_a_sentence(options, kind, sentence):
 
 
 @pytest.mark.parametrize(
+    "work",
+    [denoise, upscale, lambda image: deblur(image, 4.7), lambda image: inpaint(image, detect="hot")],
+    ids=["denoise", "upscale", "deblur", "inpaint"],
+)
+@pytest.mark.parametrize(
     ("image", "sentence"),
     [
         (np.zeros((0, 5)), "image is empty"),
@@ -257,9 +262,9 @@ def test_options_that_cannot_work_get_a_sentence(options, kind, sentence):
     ],
     ids=["empty", "nan", "complex", "bool", "1d", "masked", "huge", "tiny", "ragged", "tensor", "unknown size"],
 )
-def test_images_that_cannot_be_denoised_get_a_sentence(image, sentence):
+def test_images_that_cannot_be_worked_on_get_a_sentence(work, image, sentence):
     with pytest.raises(ImageError, match=sentence):
-        denoise(image)
+        work(image)
 
 
 def test_record_says_how_it_was_made():

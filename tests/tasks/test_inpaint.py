@@ -436,23 +436,6 @@ def test_options_that_cannot_work_get_a_sentence(options, kind, sentence):
         inpaint(scene((32, 32)), **{"mask": scratch((32, 32)), **options})
 
 
-@pytest.mark.parametrize(
-    ("image", "sentence"),
-    [
-        (np.zeros((0, 5)), "image is empty"),
-        (np.full((8, 8), np.nan), "no finite pixel"),
-        (np.zeros((8, 8), complex), "complex"),
-        (np.zeros((8, 8), bool), "boolean"),
-        (np.zeros(8), "at least two dimensions"),
-    ],
-    ids=["empty", "nan", "complex", "bool", "1d"],
-)
-def test_images_that_cannot_be_filled_get_a_sentence(image, sentence):
-    mask = np.zeros(image.shape, bool)
-    with pytest.raises(ImageError, match=sentence):
-        inpaint(image, mask)
-
-
 def test_record_says_how_it_was_made():
     record = steps_of(scene((48, 48)).astype("u2"), scratch((48, 48)), n=2, seed=5).record
     assert (record["task"], record["nature"], record["seed"]) == ("inpaint", "inpainted", 5)

@@ -28,16 +28,12 @@ from napari_genrecon.training import find_recipe, read_options
 from napari_genrecon.training.data.dataset import CropOptions
 from napari_genrecon.training.session import train_steps
 
-pytestmark = pytest.mark.filterwarnings("ignore::napari_genrecon.errors.GenReconWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::napari_genrecon.errors.GenReconWarning"),
+    pytest.mark.usefixtures("own_folders"),
+]
 
 NAME, SMALL = "image2image", CropOptions(size=32, held_out=0.2, n=60)
-
-
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
-    monkeypatch.chdir(tmp_path)
 
 
 def model(channels: int, outputs: int, name: str = "stain") -> ModelCard:

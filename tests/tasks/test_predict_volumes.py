@@ -26,17 +26,13 @@ from napari_genrecon.tasks.predict import PredictOptions, expected_seconds, pred
 from napari_genrecon.training import RECIPES, find_recipe, read_options
 from napari_genrecon.training.data.dataset import CropOptions
 
-pytestmark = pytest.mark.filterwarnings("ignore::napari_genrecon.errors.GenReconWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::napari_genrecon.errors.GenReconWarning"),
+    pytest.mark.usefixtures("own_folders"),
+]
 
 NAME = "image2image"
 BLOCKS = CropOptions(size=32, depth=4, held_out=0.2, n=60)
-
-
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
-    monkeypatch.chdir(tmp_path)
 
 
 def model(channels: int = 1, outputs: int = 1) -> ModelCard:

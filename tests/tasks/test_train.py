@@ -25,12 +25,7 @@ from napari_genrecon.training.runs.store import find_run, find_runs
 TINY = VAEOptions(latent=3, width=4, batch=4, steps=4, device="cpu")
 FLAGS = ["--latent", "3", "--width", "4", "--batch", "4", "--steps", "4", "--device", "cpu"]
 
-
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 @pytest.fixture

@@ -27,12 +27,7 @@ TINY = {"batch": 2, "steps": 2, "device": "cpu"}
 SMALL = CropOptions(size=32, held_out=0.2, n=60)
 FLAGS = ["--batch", "2", "--steps", "2", "--device", "cpu", "--size", "32", "--n-crops", "60"]
 
-
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 def clean(seed=0, side=192):

@@ -28,12 +28,7 @@ CAUTION = "no truth is known: the score rests on the noise as it was measured in
 RECIPE = find_recipe("noise2void")
 SPOILED = 0.7  # factor of the last weights of a start that is worse than it could be
 
-
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 def clean(seed=0, side=192):

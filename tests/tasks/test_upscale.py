@@ -342,22 +342,6 @@ def test_options_that_cannot_work_get_a_sentence(options, kind, sentence):
         upscale(scene((32, 32)), **options)
 
 
-@pytest.mark.parametrize(
-    ("image", "sentence"),
-    [
-        (np.zeros((0, 5)), "image is empty"),
-        (np.full((8, 8), np.nan), "no finite pixel"),
-        (np.zeros((8, 8), complex), "complex"),
-        (np.zeros((8, 8), bool), "boolean"),
-        (np.zeros(8), "at least two dimensions"),
-    ],
-    ids=["empty", "nan", "complex", "bool", "1d"],
-)
-def test_images_that_cannot_be_upscaled_get_a_sentence(image, sentence):
-    with pytest.raises(ImageError, match=sentence):
-        upscale(image)
-
-
 def test_record_says_how_it_was_made():
     image = scene((2, 20, 30))
     record = finish(upscale_steps(image, UpscaleOptions(factor=3, noise=2.0))).record

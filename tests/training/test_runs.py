@@ -28,11 +28,7 @@ from napari_genrecon.training.runs.worker import work_steps
 
 TINY = {"kind": "vae", "latent": 3, "width": 4, "batch": 4, "steps": 12, "device": "cpu"}
 
-
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 @pytest.fixture(autouse=True)

@@ -27,9 +27,7 @@ def scene(seed, width=3.0):
 
 
 @pytest.fixture
-def viewer(make_napari_viewer, monkeypatch, tmp_path):
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+def viewer(make_napari_viewer, own_folders):
     viewer = make_napari_viewer()
     for seed, name in enumerate(("red", "green")):
         viewer.add_image(scene(seed), name=name, colormap=name, **PLACED)

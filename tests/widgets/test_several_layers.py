@@ -18,9 +18,7 @@ FIRST, SECOND = 3, 9  # numbers of the objects of the two images
 
 
 @pytest.fixture
-def viewer(make_napari_viewer, monkeypatch, tmp_path):
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+def viewer(make_napari_viewer, own_folders):
     viewer = make_napari_viewer()
     rng = np.random.default_rng(0)
     for name, number in (("first", FIRST), ("second", SECOND)):

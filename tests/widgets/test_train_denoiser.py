@@ -38,10 +38,8 @@ def noisy(seed):
 
 
 @pytest.fixture
-def opened(make_napari_viewer, monkeypatch, tmp_path):
+def opened(make_napari_viewer, own_folders):
     """A viewer with a noisy and a clean image, and the Generate widget on its Train page with the recipe CARE."""
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
     viewer = make_napari_viewer()
     viewer.add_image(scene().astype("uint16"), name="clean", **PLACED)
     viewer.add_image(noisy(0), name="noisy", **PLACED)

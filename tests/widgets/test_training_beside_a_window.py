@@ -22,9 +22,7 @@ print("trained")
 
 
 @pytest.mark.slow
-def test_training_in_the_process_of_a_window_does_not_end_it(tmp_path, monkeypatch):
+def test_training_in_the_process_of_a_window_does_not_end_it(own_folders):
     """Python code in napari's console trains there; that of the window itself is a process of its own."""
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
     ran = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, timeout=240)
     assert "trained" in ran.stdout, f"exit code {ran.returncode}: {ran.stderr[-2000:]}"
