@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_genrecon.errors import OptionError
 
-__all__ = ["check_number", "check_options", "check_types", "hints_of", "is_number"]
+__all__ = ["check_number", "check_options", "hints_of", "is_number"]
 
 _WORDS = {
     float: "a number",
@@ -38,7 +38,7 @@ def check_options(options: Any) -> None:
     OptionError
         If a value does not fit.
     """
-    check_types(options)
+    _check_types(options)
     for name, (kinds, words) in _declared(options.__class__).items():
         hint, value = hints_of(options.__class__)[name], getattr(options, name)
         # The metadata of `Annotated[type, {...}]` also describe the form: only limits and choices count here.
@@ -65,7 +65,7 @@ def check_number(name: str, value: float, low: float, high: float = math.inf) ->
         raise OptionError(f"{name} must {limits}, got {value}")
 
 
-def check_types(options: Any) -> None:
+def _check_types(options: Any) -> None:
     """Refuse values whose type is not the declared one, and convert NumPy's numbers to Python's.
 
     A whole number is accepted as a number, and a number like 2.0 as a whole number; True and False are no numbers.

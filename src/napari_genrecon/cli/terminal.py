@@ -14,7 +14,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any, TypeAlias
 
 __all__ = [
-    "FAILED", "IMAGES", "INTERRUPTED", "Subparsers", "add_command", "add_flag", "add_flags", "add_series", "beside_bar",
+    "FAILED", "IMAGES", "INTERRUPTED", "Subparsers", "add_command", "add_flags", "add_series", "beside_bar",
     "say", "warn", "warnings_as_sentences", "watch",
 ]  # fmt: skip
 
@@ -51,10 +51,10 @@ def add_flags(parser: argparse.ArgumentParser, options: type, *, without: tuple[
     hints = typing.get_type_hints(options, include_extras=True)
     for option in fields(options):
         if option.name not in without:
-            add_flag(parser, option, hints[option.name])
+            _add_flag(parser, option, hints[option.name])
 
 
-def add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) -> None:
+def _add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) -> None:
     """Add the flag of one field, with its default, its limits and its tooltip as help."""
     kind, metadata = typing.get_args(hint)[:2]
     assert option.default is not MISSING  # options are keyword-only and have defaults

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from napari_genrecon.normal import DRAWS
 
-__all__ = ["ENOUGH", "Scores", "calibration_error", "score"]
+__all__ = ["Scores", "calibration_error", "score"]
 
 _BINS = 10  # of confidence
 
-ENOUGH = 2 * _BINS
+_ENOUGH = 2 * _BINS
 """Labels of each class below which probabilities are called rough: fewer than two for each bin of confidence, in which
 no share of right answers can be told."""
 
@@ -52,7 +52,7 @@ class Scores:
     @property
     def rough(self) -> bool:
         """Whether a class has too few labels for probabilities that can be relied on."""
-        return bool(self.confusion.sum(axis=1).min() < ENOUGH)
+        return bool(self.confusion.sum(axis=1).min() < _ENOUGH)
 
     def __str__(self) -> str:
         return f"{self.verdict}\n\n{self.table}"
@@ -71,8 +71,8 @@ class Scores:
             else "Measured on objects of the same image or images: others may give less."
         )
         if self.rough:
-            few = [n for n, count in zip(self.classes, self.confusion.sum(axis=1), strict=True) if count < ENOUGH]
-            lines.append(f"Probabilities are rough: fewer than {ENOUGH} labels of {', '.join(few)}.")
+            few = [n for n, count in zip(self.classes, self.confusion.sum(axis=1), strict=True) if count < _ENOUGH]
+            lines.append(f"Probabilities are rough: fewer than {_ENOUGH} labels of {', '.join(few)}.")
         return " ".join(lines)
 
     @property

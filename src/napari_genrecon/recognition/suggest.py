@@ -8,9 +8,9 @@ from scipy.spatial.distance import cdist
 
 from napari_genrecon.recognition.features import Blocks
 
-__all__ = ["REPRESENTATIVES", "map_of", "rank_to_label", "representatives"]
+__all__ = ["map_of", "rank_to_label", "representatives"]
 
-REPRESENTATIVES = 12
+_REPRESENTATIVES = 12
 """Clusters of which one object each is suggested first: all frequent kinds of objects are then seen."""
 
 _DIMENSIONS = 16  # principal components in which objects are compared
@@ -39,12 +39,12 @@ def map_of(blocks: Blocks) -> Floats:
     return found
 
 
-def representatives(places: Floats, *, seed: int = 0) -> Ints:
+def representatives(places: Floats) -> Ints:
     """Return the objects nearest to the middles of 12 clusters, those of the largest clusters first.
 
     K-means by Lloyd's algorithm from the seeds of Arthur & Vassilvitskii, SODA 2007.
     """
-    middles = _seeds(places, min(REPRESENTATIVES, len(places)), np.random.default_rng(seed))
+    middles = _seeds(places, min(_REPRESENTATIVES, len(places)), np.random.default_rng(0))
     for _ in range(_ROUNDS):
         cluster = cdist(places, middles, "sqeuclidean").argmin(axis=1)
         # A cluster that has lost all objects keeps its middle: the mean of nothing is NaN.

@@ -44,7 +44,6 @@ __all__ = [
     "Plan",
     "borrowed",
     "kernel_precision",
-    "lazy_result",
     "lowest_precision",
     "plan_grid",
     "read_shapes",
@@ -284,7 +283,7 @@ def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, N
     """
     plan = plan.of_region()
     if lazy:
-        made = lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
+        made = _lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
         # Lazy like the result: nothing runs before someone reads them.
         more = {title: lazy_tiles(each.kernel, plan.source, each.grid) for title, each in plan.companions.items()}
         return plan.placed(replace(made, companions=more))
@@ -491,7 +490,7 @@ def _float32_holds(crops: list[NDArray[Any]], noise: NoiseModel) -> bool:
     return step <= seen / _FINE or bool(low == high == np.float32(high))
 
 
-def lazy_result(
+def _lazy_result(
     fn: TileFunction, source: ImageArray, grid: TileGrid, dtype: np.dtype[Any], axes: Axes, record: dict[str, Any]
 ) -> Result:
     """Return a result of which nothing has been computed; see `engine.lazy.lazy_tiles`."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
 
-__all__ = ["pixmap", "sheet", "stretched"]
+__all__ = ["pixmap", "sheet"]
 
 _TINTS = {
     1: ((1.0, 1.0, 1.0),),
@@ -47,7 +47,7 @@ def sheet(pictures: NDArray[Any], columns: int, gap: int = 1) -> NDArray[np.floa
     return out
 
 
-def stretched(picture: NDArray[Any]) -> NDArray[np.uint8]:
+def _stretched(picture: NDArray[Any]) -> NDArray[np.uint8]:
     """Return the (Y, X, 3) colours of a (C, Y, X) picture, each channel stretched over its own range."""
     out = np.zeros((*picture.shape[1:], 3), np.float32)
     for channel, tint in zip(picture, _TINTS[len(picture)], strict=True):
@@ -59,7 +59,7 @@ def stretched(picture: NDArray[Any]) -> NDArray[np.uint8]:
 
 def pixmap(picture: NDArray[Any], width: int) -> QPixmap:
     """Return a (C, Y, X) picture for a label of about this width, with pixels that stay squares."""
-    colours = np.ascontiguousarray(stretched(picture))
+    colours = np.ascontiguousarray(_stretched(picture))
     height, columns = colours.shape[:2]
     # The length of a line is given, as Qt expects multiples of 4 bytes; copied, as QImage does not own the array.
     image = QImage(colours.data, columns, height, 3 * columns, QImage.Format.Format_RGB888).copy()

@@ -21,7 +21,7 @@ from napari_genrecon.io.image_file import (
 )  # fmt: skip
 from napari_genrecon.io.lazy import whole_or_regions
 
-__all__ = ["dataset_pixels", "open_hdf5", "region_of"]
+__all__ = ["open_hdf5", "region_of"]
 
 _SIZES = "element_size_um"  # as ilastik and the HDF5 plugin of Fiji write it, slowest dimension first
 
@@ -37,7 +37,7 @@ def open_hdf5(path: Path, axes: str | None, series: int | str | None = None) -> 
         listed = [Series(name, tuple(file[name].shape)) for name in images]
         chosen = chosen_series(path, listed, series)
         dataset = file[images[chosen]]
-        data = dataset_pixels(path, dataset)
+        data = _dataset_pixels(path, dataset)
         found = resolved_axes(axes, "", tuple(dataset.shape))
         steps = np.ravel(dataset.attrs.get(_SIZES, []))
         sizes: Sizes = dict(zip("XYZ", ((float(step), MICROMETRE) for step in steps[::-1]), strict=False))
@@ -59,7 +59,7 @@ def _images(file: Any) -> list[str]:
     return names
 
 
-def dataset_pixels(path: Path, dataset: Any) -> Any:
+def _dataset_pixels(path: Path, dataset: Any) -> Any:
     """Return the pixels of a dataset, by region if it is large.
 
     Raises

@@ -15,13 +15,13 @@ from napari_genrecon.io.formats import plainly
 from napari_genrecon.io.image_file import ImageFile, ImageMeta
 from napari_genrecon.io.tiff.read import open_tiff, samples_moved
 
-__all__ = ["is_stack", "open_planes", "planes_in"]
+__all__ = ["is_stack", "open_planes"]
 
 _ENDINGS = (".tif", ".tiff")
 _KIND = "TIFF"
 
 
-def planes_in(folder: Path) -> list[Path]:
+def _planes_in(folder: Path) -> list[Path]:
     """Return the TIFF files of a folder, in the order of the numbers in their names."""
     found = (p for p in folder.iterdir() if p.is_file() and p.name.lower().endswith(_ENDINGS) and p.name[0] != ".")
     # `plane_10` comes after `plane_9`: numbers are compared as numbers.
@@ -30,7 +30,7 @@ def planes_in(folder: Path) -> list[Path]:
 
 def is_stack(folder: Path) -> bool:
     """Return whether a folder holds at least two TIFF files."""
-    return len(planes_in(folder)) > 1
+    return len(_planes_in(folder)) > 1
 
 
 def open_planes(folder: Path, axes: str | None, series: int | str | None = None) -> ImageFile:
@@ -51,7 +51,7 @@ def open_planes(folder: Path, axes: str | None, series: int | str | None = None)
     ImageError
         If there are fewer, or if they differ.
     """
-    paths = planes_in(folder)
+    paths = _planes_in(folder)
     if len(paths) < 2:
         raise ImageError(f"the folder {folder} holds {len(paths)} TIFF files: at least two make a stack")
     # `plainly` for each file: the sentence of an error then names the one that failed, not the folder.

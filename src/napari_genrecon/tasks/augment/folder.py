@@ -32,9 +32,9 @@ from napari_genrecon.tasks.augment.parent import Parent, parent_steps, pixels_di
 from napari_genrecon.tasks.files import turned
 from napari_genrecon.training.data.split import split_by_source
 
-__all__ = ["FORMAT", "Source", "folder_steps", "summary"]
+__all__ = ["Source", "folder_steps", "summary"]
 
-FORMAT = "genrecon-augment/1"
+_FORMAT = "genrecon-augment/1"
 """Format of the manifest."""
 
 _TRAIN, _VALIDATION = "train", "validation"
@@ -167,7 +167,7 @@ def _fill_steps(
         digests.append(pixels_digest(as_numpy(source.pixels)))
     splits, notes = _split(digests, validation, options.seed)
     manifest: dict[str, Any] = {
-        "format": FORMAT,
+        "format": _FORMAT,
         "nature": "synthetic",
         # Only where noise is drawn anew is the denoiser, and with it torch, involved.
         "versions": dict(versions(network=options.exposure > 0)),

@@ -14,7 +14,7 @@ from napari_genrecon.models import ModelCard, find_model
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.tasks.task import Result
 
-__all__ = ["about_samples", "sample_file_steps"]
+__all__ = ["sample_file_steps"]
 
 
 def sample_file_steps(
@@ -53,11 +53,11 @@ def sample_file_steps(
     # Its card holds the pixel size and the names of the channels.
     card = find_model(options.model, "sample")
     result = yield from sample_steps(options)
-    yield from written.write_steps(target, result.data, about_samples(card, result), overwrite=overwrite)
+    yield from written.write_steps(target, result.data, _about_samples(card, result), overwrite=overwrite)
     return result.record
 
 
-def about_samples(card: ModelCard, result: Result) -> ImageMeta:
+def _about_samples(card: ModelCard, result: Result) -> ImageMeta:
     """Return the meaning of the samples' pixels: that of the training data, with a first dimension that counts them."""
     # Samples, and channels if there are several.
     outer = len(result.axes) - 2

@@ -25,7 +25,7 @@ from napari_genrecon.tasks.upscale_z.axial_views import AxialUpscale
 from napari_genrecon.tasks.upscale_z.fine_tune_cache import TRAINING_WORK, is_cached
 from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
 
-__all__ = ["factor_along_z", "plan_axial", "work_along_z"]
+__all__ = ["plan_axial", "work_along_z"]
 
 _SMALLEST, _LARGEST = min(FACTORS), max(FACTORS)
 _VIEWS = 2  # every voxel goes through the network as part of an XZ and of a YZ plane
@@ -58,7 +58,7 @@ def plan_axial(
         If the voxels are not taller than wide.
     """
     # All that can be refused is refused before the training, which takes minutes.
-    factor, said = factor_along_z(options)
+    factor, said = _factor_along_z(options)
     _check_stack(source.shape, measured.axes)
     device = resolve_device(options.device)
     spec, noise = _start(options), noise_to_remove(measured.noise, options)
@@ -89,7 +89,7 @@ def plan_axial(
     )
 
 
-def factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
+def _factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
     """Return how many times more planes there will be, and notes for the user.
 
     Raises
@@ -123,7 +123,7 @@ def work_along_z(source: ImageArray, axes: Axes, options: UpscaleZOptions) -> in
         If the voxels are not taller than wide.
     """
     _check_stack(source.shape, axes)
-    trainer = AxialTrainer(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
+    trainer = AxialTrainer(_start(options), options, _factor_along_z(options)[0], resolve_device(options.device))
     # The key reads the sampled planes of the image, which `is_cached` asks for only if there is a cached training.
     training = (
         0 if is_cached(lambda: trainer.key(sample_channels(source, axes))) else TRAINING_WORK * options.train_steps

@@ -22,12 +22,12 @@ from napari_genrecon.io.publish import sentence, write_file
 from napari_genrecon.models.networks import NETWORKS
 from napari_genrecon.options import check_number, check_options
 
-__all__ = ["MODES", "SIZES", "CropOptions", "Dataset"]
+__all__ = ["SIZES", "CropOptions", "Dataset"]
 
 SIZES = tuple(sorted({int(size) for network in NETWORKS.values() for size in network.shape.get("size", ())}))
 """Sides of crops, in pixels, that the form offers: those that generative networks take."""
 
-MODES = ("auto", "grid", "random", "objects", "whole")
+_MODES = ("auto", "grid", "random", "objects", "whole")
 _FORMAT = "genrecon-crops/1"
 _ARRAYS = ("x", "source", "place", "held_out", "label")
 _MAYBE = ("targets", "labels", "told")
@@ -73,7 +73,7 @@ class CropOptions:
     mode: Annotated[
         str,
         {
-            "choices": MODES,
+            "choices": _MODES,
             "tooltip": "Where crops are cut: around labelled objects or points, on a grid, or at random",
         },
     ] = "auto"

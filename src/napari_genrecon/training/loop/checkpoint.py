@@ -14,9 +14,9 @@ from torch import Tensor
 from napari_genrecon.io.publish import remove, write_file
 from napari_genrecon.training.loop.state import State
 
-__all__ = ["GENERATIONS", "load_latest", "save_checkpoint"]
+__all__ = ["load_latest", "save_checkpoint"]
 
-GENERATIONS = 2  # checkpoints that stay on the disk: if the newest was cut short, the one before is whole
+_GENERATIONS = 2  # checkpoints that stay on the disk: if the newest was cut short, the one before is whole
 
 
 def save_checkpoint(state: State, folder: Path, options: dict[str, Any] | None = None) -> None:
@@ -38,7 +38,7 @@ def save_checkpoint(state: State, folder: Path, options: dict[str, Any] | None =
     }
     # Last: without its JSON a file of tensors does not count, so a crash between the two leaves the older checkpoint.
     write_file(folder / f"{name}.json", json.dumps(record, indent=1).encode())
-    for old in sorted(folder.glob("step-*.json"))[:-GENERATIONS]:
+    for old in sorted(folder.glob("step-*.json"))[:-_GENERATIONS]:
         # The JSON first: a crash between the two leaves tensors that do not count, never a record without its tensors.
         remove(old)
         remove(old.with_suffix(".safetensors"))

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from napari_genrecon.training.data.batches import Batches
     from napari_genrecon.training.loop.loop import Loss, State
 
-__all__ = ["RECIPE", "DCGANOptions", "gan_losses", "settle_norms"]
+__all__ = ["RECIPE", "DCGANOptions", "gan_losses"]
 
 COLLAPSED = 0.4
 """Variety of samples, as a share of that of data, below which a collapse is reported. Larger, and sound trainings of
@@ -198,7 +198,7 @@ def gan_losses(
     return discriminator_at, generator_at
 
 
-def settle_norms(network: nn.Module, card: ModelCard, device: torch.device) -> None:
+def _settle_norms(network: nn.Module, card: ModelCard, device: torch.device) -> None:
     """Measure the statistics of batch normalisation for averaged weights, which those of training do not fit."""
     import torch
 
@@ -287,7 +287,7 @@ RECIPE = Recipe(
     preview=sample_grid,
     finish=_finish,
     part="generator",
-    settle=settle_norms,
+    settle=_settle_norms,
     measures=("distance", "variety"),
     curves=(
         Curves(title="Distance of samples to held-out crops (lower is better)", lines={"distance": "distance"}),

@@ -66,7 +66,7 @@ class Run:
     options: dict[str, Any]
 
     def state(self) -> str:
-        """Return one of `runs.STATES`; ``failed`` also if the process is gone without a reason."""
+        """Return ``starting``, ``running``, ``finished``, ``stopped``, or ``failed``: also if the process is gone."""
         status = read_status(self.folder)
         if status.state in FINAL:
             return status.state

@@ -25,9 +25,8 @@ from napari_genrecon.training.runs.run import Run
 from napari_genrecon.training.runs.status import Status, read_json, write_status, writing
 from napari_genrecon.training.runs.worker import free_name
 
-__all__ = ["STATES", "Run", "create_run", "find_run", "find_runs", "runs_folder", "start_run"]
+__all__ = ["Run", "create_run", "find_run", "find_runs", "runs_folder", "start_run"]
 
-STATES = ("starting", "running", "finished", "stopped", "failed")
 _FORMAT = "genrecon-run/1"
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from magicgui.widgets import ComboBox, Container, FileEdit
 
-from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import read_noise
 from napari_genrecon.tasks import TASKS, find_task
 from napari_genrecon.tasks.batch import Work, pipeline_work, task_work
 from napari_genrecon.tasks.pipeline import read_pipeline
 from napari_genrecon.widgets.form import TaskForm
+from napari_genrecon.widgets.layers.arrays import chosen_file
 
 __all__ = ["STEPS", "WorkChoice"]
 
@@ -56,10 +56,7 @@ class WorkChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         """
         if self.task.value != STEPS:
             return self._task_work()
-        path = Path(self.steps.value)
-        # An empty `FileEdit` gives Path("."), the working directory.
-        if str(path) in ("", "."):
-            raise OptionError("choose the file of the steps: none is given")
+        path = chosen_file("steps", self.steps.value)
         return pipeline_work(read_pipeline(path), path.stem)
 
     def _task_work(self) -> Work:

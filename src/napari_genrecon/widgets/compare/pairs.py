@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
 
-__all__ = ["Pair", "Planes", "affine_of", "is_input", "placed_at", "source_of"]
+__all__ = ["Pair", "Planes", "affine_of", "is_input", "source_of"]
 
 _MOST = 2048**2  # pixels of a plane that are compared at once: drawing more takes longer than 200 ms on two CPU cores
 _TURNED = 0.5  # pixels by which a row of one image may rise in the other before the two count as turned
@@ -235,15 +235,15 @@ class Pair:
         """Return the place of a layer of the last two dimensions of a region."""
         n = self.fine.ndim
         placed = placed_as(place_keywords(display(self.fine)), (n - 2, n - 1))
-        return placed_at(placed, region[-2:], self.start[-2:])
+        return _placed_at(placed, region[-2:], self.start[-2:])
 
     def whole_place(self) -> dict[str, Any]:
         """Return the place of a layer of all pixels that both have."""
         placed = place_keywords(display(self.fine))
-        return placed_at(placed, [slice(0, None, 1)] * self.fine.ndim, self.start)
+        return _placed_at(placed, [slice(0, None, 1)] * self.fine.ndim, self.start)
 
 
-def placed_at(placed: dict[str, Any], region: Sequence[slice], start: Sequence[int]) -> dict[str, Any]:
+def _placed_at(placed: dict[str, Any], region: Sequence[slice], start: Sequence[int]) -> dict[str, Any]:
     """Return the place of a layer of every n-th pixel of a region of another one, which begins at `start`."""
     steps = np.array([piece.step or 1 for piece in region])
     # A pixel that stands for n pixels lies in their middle, (n - 1) / 2 after the first.

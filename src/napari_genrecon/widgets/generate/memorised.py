@@ -16,7 +16,7 @@ from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.runs.store import find_runs
 
-__all__ = ["STRANGE", "check_steps", "pairs", "training_crops", "verdict", "with_channels"]
+__all__ = ["STRANGE", "check_steps", "pairs", "verdict", "with_channels"]
 
 STRANGE = 1.5
 """Ratio of distances above which samples do not look like data: half as far again as held-out crops are."""
@@ -33,13 +33,13 @@ def check_steps(
         If those crops are not on this computer.
     """
     yield Progress(0, 0, "Looking for the crops it was trained on")
-    crops = training_crops(card)
+    crops = _training_crops(card)
     samples = made if made is not None else (yield from sample_steps(options)).data
     yield Progress(0, 0, f"Comparing {len(samples)} samples with {len(crops.training)} crops")
     return samples, crops, check_memorisation(with_channels(samples, card), crops.training, crops.testing)
 
 
-def training_crops(card: ModelCard) -> Dataset:
+def _training_crops(card: ModelCard) -> Dataset:
     """Return the crops that a model was trained on, from the run that made it.
 
     Raises

@@ -16,7 +16,7 @@ from napari_genrecon.optics import Optics
 from napari_genrecon.optics.psf import Kind
 from napari_genrecon.tasks.pixel_size import measured_psf
 
-__all__ = ["ArrayField", "Names", "Other", "PsfField", "number"]
+__all__ = ["ArrayField", "Names", "Other", "PsfField", "chosen_file", "number"]
 
 Names = Callable[[Any], Sequence[str]]
 """Returns the names of the layers that can be chosen."""
@@ -101,7 +101,7 @@ class ArrayField:
         """
         chosen = self.chooser.value
         if chosen == Other.FILE:
-            return _existing(self.chooser.label, Path(self._file.value))
+            return chosen_file(self.chooser.label, self._file.value)
         # What the further choices mean is read by the kinds of field that have them.
         return chosen if isinstance(chosen, str) else None
 
@@ -257,7 +257,14 @@ def _optional(label: str, text: str) -> float | None:
         raise OptionError(f"{label} must be a number or empty, got {text!r}") from None
 
 
-def _existing(label: str, path: Path) -> Path:
+def chosen_file(label: str, path: Path) -> Path:
+    """Return the path in a field, which exists.
+
+    Raises
+    ------
+    OptionError
+        If the field is empty, or there is no such file.
+    """
     # The path of an empty field is ".".
     if str(path) in ("", "."):
         raise OptionError(f"choose the file of the {label}: none is given")

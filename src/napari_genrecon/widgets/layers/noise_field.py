@@ -8,9 +8,8 @@ from typing import Any
 
 from magicgui.widgets import create_widget
 
-from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import read_noise
-from napari_genrecon.widgets.layers.arrays import ArrayField, Names, Other, number
+from napari_genrecon.widgets.layers.arrays import ArrayField, Names, Other, chosen_file, number
 
 __all__ = ["NoiseField"]
 
@@ -67,14 +66,7 @@ class NoiseField(ArrayField):
         if chosen == Other.NUMBER:
             return float(self._level.value)
         # A layer, or the image itself, for which the source is None.
-        if chosen != Other.REPORT:
-            return super().source()
-        path = Path(self._file.value)
-        # The path of an empty field is ".".
-        if str(path) in ("", ".") or not path.is_file():
-            there = f"there is no {str(path)!r}" if str(path) not in ("", ".") else "none is given"
-            raise OptionError(f"choose the file of the noise report: {there}")
-        return path
+        return chosen_file("noise report", self._file.value) if chosen == Other.REPORT else super().source()
 
     def value(self, pixels_of: Callable[[str], Any]) -> Any:
         """Return the noise: models, a number or None; `pixels_of` returns the noise of a layer from its name."""
