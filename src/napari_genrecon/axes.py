@@ -149,7 +149,7 @@ def infer_axes(shape: Sequence[int], *, rgb: bool | None = None) -> Axes:
             f"image has {len(shape)} dimensions, shape {tuple(shape)}: say in axes what they mean, for example 'PTZCYX'"
         )
     # A letter may appear only once: with C or S last, the third leading dimension becomes P.
-    leading = _LEADING[len(shape) - 2] if spatial == "YX" else _before(3, len(shape))
+    leading = _LEADING[len(shape) - 2] if spatial == "YX" else _before(len(shape) - 3)
     return Axes(leading + spatial, assumed=True)
 
 
@@ -187,13 +187,13 @@ def _other_reading(letters: str, shape: tuple[int, ...], eight_bit: bool) -> tup
         return f"{letters[: few[0]]}C{letters[few[0] + 1 :]}", f"dimension {few[0]} holds channels"
     # More channels than the rule allows for: the "image" is then far narrower than high.
     if len(shape) > 2 and letters.endswith("YX") and shape[-1] * _STRIP <= min(shape[-3:-1]):
-        return f"{_before(3, len(shape))}YXC", "the last dimension holds channels"
+        return f"{_before(len(shape) - 3)}YXC", "the last dimension holds channels"
     return "", ""
 
 
-def _before(last: int, ndim: int) -> str:
-    """Return the letters before the `last` ones: as by the rule, with P for C, as C or S is among the last ones."""
-    return _LEADING[ndim - last].replace("C", "P")
+def _before(ndim: int) -> str:
+    """Return the letters of the first dimensions: as by the rule, with P for C, as C or S is among the last ones."""
+    return _LEADING[ndim].replace("C", "P")
 
 
 def resolve_axes(axes: str | Axes | None, shape: Sequence[int]) -> Axes:

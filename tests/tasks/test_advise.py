@@ -14,7 +14,7 @@ from napari_genrecon.tasks import TASKS
 from napari_genrecon.tasks.advise import task as advising
 from napari_genrecon.tasks.advise.rules import RULES
 from napari_genrecon.tasks.advise.situation import GOALS, Machine, Situation, object_count
-from napari_genrecon.tasks.advise.task import advices, nothing_to_do
+from napari_genrecon.tasks.advise.task import advices
 from napari_genrecon.tasks.augment.grain import draw_noise
 
 HERE = Machine(device="cpu", cores=2, memory=1 << 33)
@@ -108,10 +108,9 @@ def test_frames_of_a_movie_replace_the_plain_advice(all_tasks):
 
 def test_nothing_to_do_is_an_answer():
     found = advices(situation(noise=(noise(200),)))
-    assert nothing_to_do(found)
-    assert [advice.rule for advice in found] == ["not noisy"]
+    assert [(advice.rule, advice.do) for advice in found] == [("not noisy", False)]
     assert "200 noise s.d." in found[0].reason
-    assert nothing_to_do(advices(situation(noise=(NoiseModel(levels=(0, 5, 9)),))))
+    assert not any(advice.do for advice in advices(situation(noise=(NoiseModel(levels=(0, 5, 9)),))))
 
 
 def test_unknown_noise_says_nothing_about_noise():

@@ -22,7 +22,7 @@ from napari_genrecon.tasks.advise.situation import Machine, Situation, object_co
 from napari_genrecon.tasks.given import given_image, given_mask, given_points, warn_assumed
 from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
 
-__all__ = ["advise", "advise_steps", "advices", "nothing_to_do"]
+__all__ = ["advise", "advise_steps", "advices"]
 
 _PACKAGE = "napari_genrecon.tasks"
 
@@ -140,11 +140,6 @@ def advices(situation: Situation, image: Any = None) -> tuple[Advice, ...]:
     first = {advice.task: advice for advice in reversed(found) if advice.do}  # a task once: what stands first says more
     # The order of the rules stays; what is advised against comes last.
     return (*(advice for advice in found if first.get(advice.task) is advice), *against)
-
-
-def nothing_to_do(found: Sequence[Advice]) -> bool:
-    """Return whether no task is recommended."""
-    return not any(advice.do for advice in found)
 
 
 def _check_shows_something(sampled: Sequence[list[NDArray[Any]]]) -> None:
