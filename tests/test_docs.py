@@ -1,5 +1,6 @@
 """The documentation builds without a warning, and what it shows can be run."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -60,3 +61,19 @@ def test_commands_of_the_pages_are_understood(page):
 def test_every_page_is_in_the_navigation():
     listed = (ROOT / "mkdocs.yml").read_text()
     assert [page.name for page in PAGES if str(page.relative_to(ROOT / "docs")) not in listed] == []
+
+
+def headings(page):
+    """Return what links call the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_links_lead_to_pages_pictures_and_headings(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path, _, heading = link.partition("#")
+        target = page.parent / path if path else page
+        if "://" not in link:
+            assert target.is_file(), link
+            assert not heading or heading in headings(target), link

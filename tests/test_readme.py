@@ -1,6 +1,5 @@
 """What the README promises can be run as it stands there."""
 
-import re
 import shlex
 from pathlib import Path
 
@@ -36,8 +35,3 @@ def test_commands_run_as_written(tmp_path, monkeypatch):
         path.parent.mkdir(exist_ok=True)
         tifffile.imwrite(path, noisy)
     assert [main(shlex.split(command)[1:]) for command in commands] == [0] * len(commands)
-
-
-def test_links_and_pictures_exist():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (Path(__file__).parents[1] / target).is_file(), target
