@@ -21,6 +21,7 @@ from typing import Any
 
 from bundled import denoiser, inpainter, sequence, spots, upscaler
 from bundled.patches import load_sources
+from bundled.phases import constant_rate, falling_rate
 
 from napari_genrecon.training.loop.checkpoint import load_latest
 from napari_genrecon.training.loop.loop import Step
@@ -34,15 +35,7 @@ RECIPES: dict[str, tuple[Any, Any]] = {
     "upscale": (upscaler, upscaler.UpscalerRecipe),
     "upscale-microscope": (upscaler, upscaler.MicroscopeRecipe),
 }
-OPTIONS = (
-    "seed",
-    "rate",
-    "patch",
-    "size",
-    "optimiser",
-    "loss",
-    "factor",
-)  # of a recipe; its defaults if not given
+OPTIONS = ("seed", "rate", "patch", "size", "optimiser", "loss", "factor")  # of a recipe; its defaults if not given
 
 
 def main() -> None:
@@ -60,11 +53,12 @@ def main() -> None:
     state = module.new_state(recipe, args.init)
     if args.resume and not load_latest(state, folder):
         raise SystemExit(f"no checkpoint in {folder}: start a run there with --out")
+    loss = module.loss_of(recipe, sources, folder)
     stable = 0.0 if args.decay_only else args.minutes * (1.0 if args.no_decay else 0.75)
     if stable:
-        _log(module.stable_phase(state, recipe, sources, folder, stable), folder / "log.csv", "stable")
+        _log(constant_rate(state, recipe, loss, folder, stable), folder / "log.csv", "stable")
     if not args.no_decay:
-        _log(module.decay_phase(state, recipe, sources, folder, args.minutes - stable), folder / "log.csv", "decay")
+        _log(falling_rate(state, recipe, loss, folder, args.minutes - stable), folder / "log.csv", "decay")
 
 
 def _log(steps: Iterator[Step], path: Path, phase: str) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bundled.denoiser import _ERRORS, DenoiserRecipe, decay_phase, new_state, stable_phase
+from bundled.denoiser import _ERRORS, DenoiserRecipe, loss_of, new_state
 from bundled.patches import Sources
+from bundled.phases import constant_rate, falling_rate
 from safetensors.torch import load_file, save_file
 
 from napari_genrecon.models.networks.unet import GrainUNet
@@ -24,9 +25,9 @@ def sources() -> Sources:
 
 def test_decay_leaves_the_constant_phase_to_continue_from(tmp_path: Path, sources: Sources) -> None:
     state = new_state(TINY)
-    list(stable_phase(state, TINY, sources, tmp_path, 0.2 / 60))
+    list(constant_rate(state, TINY, loss_of(TINY, sources, tmp_path), tmp_path, 0.2 / 60))
     before = state.step
-    list(decay_phase(state, TINY, sources, tmp_path, 0.2 / 60))
+    list(falling_rate(state, TINY, loss_of(TINY, sources, tmp_path), tmp_path, 0.2 / 60))
     assert state.step > before
     resumed = new_state(TINY)
     assert load_latest(resumed, tmp_path)
@@ -34,7 +35,9 @@ def test_decay_leaves_the_constant_phase_to_continue_from(tmp_path: Path, source
 
 
 def test_decay_ends_with_weights_the_network_takes(tmp_path: Path, sources: Sources) -> None:
-    rates = [step.rate for step in decay_phase(new_state(TINY), TINY, sources, tmp_path, 0.2 / 60)]
+    rates = [
+        step.rate for step in falling_rate(new_state(TINY), TINY, loss_of(TINY, sources, tmp_path), tmp_path, 0.2 / 60)
+    ]
     assert rates == sorted(rates, reverse=True)
     final = load_file(tmp_path / "final.safetensors")
     GrainUNet().load_state_dict(final)

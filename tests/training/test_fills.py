@@ -6,6 +6,7 @@ from bundled import inpainter
 from bundled.fills import draw_fills
 from bundled.masks import KINDS, draw_mask
 from bundled.patches import Sources
+from bundled.phases import constant_rate, falling_rate
 
 from napari_genrecon.models import find_model
 from napari_genrecon.models.registry import weights_path
@@ -73,7 +74,8 @@ def test_training_starts_from_the_packaged_denoiser():
 def test_stable_and_decay_phase_train_and_publish(sources, tmp_path):
     recipe = inpainter.InpainterRecipe(size=1, patch=32)
     state = inpainter.new_state(recipe)
-    steps = inpainter.stable_phase(state, recipe, sources, tmp_path, 0.02)
+    loss = inpainter.loss_of(recipe, sources, tmp_path)
+    steps = constant_rate(state, recipe, loss, tmp_path, 0.02)
     assert all(np.isfinite(step.loss) for step in steps)
-    list(inpainter.decay_phase(state, recipe, sources, tmp_path, 0.02))
+    list(falling_rate(state, recipe, loss, tmp_path, 0.02))
     assert set(read_tensors(tmp_path / "final.safetensors")) == set(state.net.state_dict())

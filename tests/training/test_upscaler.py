@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from bundled.patches import Sources
-from bundled.upscaler import MicroscopeRecipe, UpscalerRecipe, decay_phase, new_state, stable_phase
+from bundled.phases import constant_rate, falling_rate
+from bundled.upscaler import MicroscopeRecipe, UpscalerRecipe, loss_of, new_state
 from safetensors.torch import load_file
 
 from napari_genrecon.models.networks.srnet import UpscaleNet, UpscaleNets
@@ -24,7 +25,7 @@ def sources() -> Sources:
 
 def test_a_run_is_resumed_where_it_was_saved(tmp_path: Path, sources: Sources) -> None:
     state = new_state(TINY)
-    list(stable_phase(state, TINY, sources, tmp_path, 0.3 / 60))
+    list(constant_rate(state, TINY, loss_of(TINY, sources, tmp_path), tmp_path, 0.3 / 60))
     assert state.step > 0
     resumed = new_state(TINY)
     assert load_latest(resumed, tmp_path)
@@ -39,7 +40,7 @@ def test_a_run_is_resumed_where_it_was_saved(tmp_path: Path, sources: Sources) -
     ids=["bicubic", "microscope"],
 )
 def test_decay_ends_with_weights_the_network_takes(tmp_path: Path, sources: Sources, recipe, network) -> None:
-    list(decay_phase(new_state(recipe), recipe, sources, tmp_path, 0.3 / 60))
+    list(falling_rate(new_state(recipe), recipe, loss_of(recipe, sources, tmp_path), tmp_path, 0.3 / 60))
     network().load_state_dict(load_file(tmp_path / "final.safetensors"))
 
 
@@ -47,6 +48,6 @@ def test_training_one_factor_leaves_the_others_as_they_are(tmp_path: Path, sourc
     recipe = UpscalerRecipe(size=1, patch=8, factor=2)
     state = new_state(recipe)
     before = {name: weight.clone() for name, weight in state.net.state_dict().items()}
-    list(stable_phase(state, recipe, sources, tmp_path, 0.3 / 60))
+    list(constant_rate(state, recipe, loss_of(recipe, sources, tmp_path), tmp_path, 0.3 / 60))
     changed = {name.split(".")[0] for name, weight in state.net.state_dict().items() if (weight != before[name]).any()}
     assert changed == {"two"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,20 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from bundled.patches import Batch, Sources, draw_batch
-from bundled.phases import (
-    Loss,
-    Settings,
-    best_device,
-    constant_rate,
-    falling_rate,
-    faster_in_bfloat16,
-    fresh_state,
-)
+from bundled.phases import Loss, Settings, best_device, faster_in_bfloat16, fresh_state
 from napari_genrecon.models.networks.unet import GrainUNet
-from napari_genrecon.training.loop.loop import Step
 from napari_genrecon.training.loop.state import State
 
-__all__ = ["DenoiserRecipe", "decay_phase", "new_state", "stable_phase"]
+__all__ = ["DenoiserRecipe", "loss_of", "new_state"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,19 +36,7 @@ def new_state(recipe: DenoiserRecipe, init: Path | None = None) -> State:
     return fresh_state(GrainUNet(), recipe, init)
 
 
-def stable_phase(
-    state: State, recipe: DenoiserRecipe, sources: Sources, folder: Path, minutes: float
-) -> Iterator[Step]:
-    """Warm up and train at the constant rate; continues what `folder` holds."""
-    return constant_rate(state, recipe, _loss(recipe, sources), folder, minutes)
-
-
-def decay_phase(state: State, recipe: DenoiserRecipe, sources: Sources, folder: Path, minutes: float) -> Iterator[Step]:
-    """Let the rate fall to zero and write ``final.safetensors``; see `falling_rate`."""
-    return falling_rate(state, recipe, _loss(recipe, sources), folder, minutes)
-
-
-def _loss(recipe: DenoiserRecipe, sources: Sources) -> Loss:
+def loss_of(recipe: DenoiserRecipe, sources: Sources, _folder: Path) -> Loss:
     """Return the error against the clean patches, weighted so that weak noise counts like strong noise."""
     device, error_of = best_device(), _ERRORS[recipe.loss]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,22 +10,13 @@ from torch import Tensor, nn
 
 from bundled.fills import draw_fills
 from bundled.patches import Sources
-from bundled.phases import (
-    Loss,
-    Settings,
-    best_device,
-    constant_rate,
-    falling_rate,
-    faster_in_bfloat16,
-    fresh_state,
-)
+from bundled.phases import Loss, Settings, best_device, faster_in_bfloat16, fresh_state
 from napari_genrecon.models import find_model
 from napari_genrecon.models.networks.fillnet import FillUNet
 from napari_genrecon.models.runtime import read_weights
-from napari_genrecon.training.loop.loop import Step
 from napari_genrecon.training.loop.state import State
 
-__all__ = ["InpainterRecipe", "decay_phase", "new_state", "stable_phase"]
+__all__ = ["InpainterRecipe", "loss_of", "new_state"]
 
 _SHARED = 8  # input channels with the same meaning for the denoiser: image and s.d., unshuffled by 2
 _FLOOR = 0.1  # of the error of the first fill: patches that are filled better than that weigh no more
@@ -53,21 +43,7 @@ def new_state(recipe: InpainterRecipe, init: Path | None = None) -> State:
     return fresh_state(net, recipe, init)
 
 
-def stable_phase(
-    state: State, recipe: InpainterRecipe, sources: Sources, folder: Path, minutes: float
-) -> Iterator[Step]:
-    """Warm up and train at the constant rate; continues what `folder` holds."""
-    return constant_rate(state, recipe, _loss(recipe, sources), folder, minutes)
-
-
-def decay_phase(
-    state: State, recipe: InpainterRecipe, sources: Sources, folder: Path, minutes: float
-) -> Iterator[Step]:
-    """Let the rate fall to zero and write ``final.safetensors``; see `falling_rate`."""
-    return falling_rate(state, recipe, _loss(recipe, sources), folder, minutes)
-
-
-def _loss(recipe: InpainterRecipe, sources: Sources) -> Loss:
+def loss_of(recipe: InpainterRecipe, sources: Sources, _folder: Path) -> Loss:
     """Return the log of the squared error at missing pixels, relative to the first fill, averaged over the patches.
 
     That is what PSNR measures: a patch that is hard to fill weighs as much as an easy one.

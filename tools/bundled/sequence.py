@@ -6,7 +6,6 @@ is that of the result: the fused frames go through the bundled denoiser, which s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,24 +19,15 @@ from torch.nn import functional as F
 from bundled.degrade import correlated_noise, noise_kernel
 from bundled.movies import MARGIN, draw_movie
 from bundled.patches import Sources, draw_clean
-from bundled.phases import (
-    Loss,
-    Settings,
-    best_device,
-    constant_rate,
-    falling_rate,
-    faster_in_bfloat16,
-    fresh_state,
-)
+from bundled.phases import Loss, Settings, best_device, faster_in_bfloat16, fresh_state
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.models import find_model, load_network
 from napari_genrecon.models.networks.frame_gate import FrameGate
 from napari_genrecon.models.runtime import trained_network
 from napari_genrecon.numerics.two_way import average, information, variance_left
-from napari_genrecon.training.loop.loop import Step
 from napari_genrecon.training.loop.state import State
 
-__all__ = ["Movies", "SequenceRecipe", "decay_phase", "load_movies", "new_state", "run_gate", "stable_phase"]
+__all__ = ["Movies", "SequenceRecipe", "load_movies", "loss_of", "new_state", "run_gate"]
 
 _CONTRAST = (3.0, 40.0)  # range of the grey values of a movie, in noise s.d.
 _VERSION = 2  # raise it when the simulation changes, so that cached movies of older code are not used
@@ -87,18 +77,6 @@ def new_state(recipe: SequenceRecipe, init: Path | None = None) -> State:
     return fresh_state(FrameGate(), recipe, init)
 
 
-def stable_phase(
-    state: State, recipe: SequenceRecipe, sources: Sources, folder: Path, minutes: float
-) -> Iterator[Step]:
-    """Warm up and train at the constant rate; continues what `folder` holds."""
-    return constant_rate(state, recipe, _loss(recipe, load_movies(recipe, sources, folder)), folder, minutes)
-
-
-def decay_phase(state: State, recipe: SequenceRecipe, sources: Sources, folder: Path, minutes: float) -> Iterator[Step]:
-    """Let the rate fall to zero and write ``final.safetensors``; see `falling_rate`."""
-    return falling_rate(state, recipe, _loss(recipe, load_movies(recipe, sources, folder)), folder, minutes)
-
-
 # --- data ---
 
 
@@ -134,12 +112,12 @@ def _movie(rng: np.random.Generator, recipe: SequenceRecipe, sources: Sources) -
 # --- loss ---
 
 
-def _loss(recipe: SequenceRecipe, movies: Movies) -> Loss:
+def loss_of(recipe: SequenceRecipe, sources: Sources, folder: Path) -> Loss:
     """Return the logarithm of the error of the result, and a little of that of frames fused from the past alone.
 
     The logarithm is what PSNR measures: a frame of much noise weighs as much as one of little.
     """
-    device = best_device()
+    device, movies = best_device(), load_movies(recipe, sources, folder)
     denoiser = trained_network(find_model("auto", "denoise")).to(device).to(memory_format=torch.channels_last).eval()
     denoiser.requires_grad_(False)
 

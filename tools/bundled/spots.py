@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,22 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bundled.phases import (
-    Loss,
-    Settings,
-    best_device,
-    constant_rate,
-    falling_rate,
-    faster_in_bfloat16,
-    fresh_state,
-)
+from bundled.phases import Loss, Settings, best_device, faster_in_bfloat16, fresh_state
 from bundled.spot_scenes import AT, AWAY, draw_correlation, draw_scene
 from napari_genrecon.models.networks.spotnet import SpotNet
 from napari_genrecon.numerics.blobs.spot_planes import spot_planes
-from napari_genrecon.training.loop.loop import Step
 from napari_genrecon.training.loop.state import State
 
-__all__ = ["SpotRecipe", "decay_phase", "new_state", "stable_phase"]
+__all__ = ["SpotRecipe", "loss_of", "new_state"]
 
 _NEAR = 3.0  # how much more a centre counts than a pixel without a spot: there are a hundred times fewer
 _SIZE = 0.05  # weight of the error of the logarithm of the size
@@ -48,17 +38,7 @@ def new_state(recipe: SpotRecipe, init: Path | None = None) -> State:
     return fresh_state(SpotNet(), recipe, init)
 
 
-def stable_phase(state: State, recipe: SpotRecipe, _sources: object, folder: Path, minutes: float) -> Iterator[Step]:
-    """Warm up and train at the constant rate; continues what `folder` holds."""
-    return constant_rate(state, recipe, _loss(recipe), folder, minutes)
-
-
-def decay_phase(state: State, recipe: SpotRecipe, _sources: object, folder: Path, minutes: float) -> Iterator[Step]:
-    """Let the rate fall to zero and write ``final.safetensors``; see `falling_rate`."""
-    return falling_rate(state, recipe, _loss(recipe), folder, minutes)
-
-
-def _loss(recipe: SpotRecipe) -> Loss:
+def loss_of(recipe: SpotRecipe, _sources: object, _folder: Path) -> Loss:
     """Return the cross-entropies of the heat, weighted up around the centres, and of the odds; the error of the sizes.
 
     Whether there is a spot at pixels a little off its centre is not asked.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,20 +11,11 @@ from torch import Tensor, nn
 
 from bundled.pairs import BICUBIC, MICROSCOPE, Mixture, draw_pairs
 from bundled.patches import Sources
-from bundled.phases import (
-    Loss,
-    Settings,
-    best_device,
-    constant_rate,
-    falling_rate,
-    faster_in_bfloat16,
-    fresh_state,
-)
+from bundled.phases import Loss, Settings, best_device, faster_in_bfloat16, fresh_state
 from napari_genrecon.models.networks.srnet import UpscaleNet, UpscaleNets
-from napari_genrecon.training.loop.loop import Step
 from napari_genrecon.training.loop.state import State
 
-__all__ = ["MicroscopeRecipe", "UpscalerRecipe", "decay_phase", "new_state", "stable_phase"]
+__all__ = ["MicroscopeRecipe", "UpscalerRecipe", "loss_of", "new_state"]
 
 _SMALLEST = 1e-8  # added to a patch's mean square error: one without error has no slope
 
@@ -62,19 +52,7 @@ def new_state(recipe: UpscalerRecipe, init: Path | None = None) -> State:
     return fresh_state(recipe.network(), recipe, init)
 
 
-def stable_phase(
-    state: State, recipe: UpscalerRecipe, sources: Sources, folder: Path, minutes: float
-) -> Iterator[Step]:
-    """Warm up and train at the constant rate; continues what `folder` holds."""
-    return constant_rate(state, recipe, _loss(recipe, sources), folder, minutes)
-
-
-def decay_phase(state: State, recipe: UpscalerRecipe, sources: Sources, folder: Path, minutes: float) -> Iterator[Step]:
-    """Let the rate fall to zero and write ``final.safetensors``; see `falling_rate`."""
-    return falling_rate(state, recipe, _loss(recipe, sources), folder, minutes)
-
-
-def _loss(recipe: UpscalerRecipe, sources: Sources) -> Loss:
+def loss_of(recipe: UpscalerRecipe, sources: Sources, _folder: Path) -> Loss:
     """Return the root mean square error of every patch, averaged over the patches.
 
     Within a patch this is the measure by which results are judged; between patches, as with L1, the few of highest
