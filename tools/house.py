@@ -177,7 +177,6 @@ DEFINED = {
     "numerics.inpaint_inputs": {"_CUT", "_DETAIL", "_TRUST", "_TYPICAL", "_WIDTHS"},
     "numerics.resample": {"_SUPPORT"},
     "numerics.symmetries": {"WAYS"},
-    "numerics.views": {"VIEWS"},
     "optics.objective": {"_NM"},
     "optics.psf_check": {"_AXES"},
     "tasks.batch.run": {"_NOT_BEGUN"},

@@ -1,4 +1,8 @@
-"""Turn and mirror planes: the eight symmetries of a square, which only move pixels."""
+"""Turn and mirror planes: the eight symmetries of a square, which only move pixels.
+
+The mean of the results of a network for all eight is a little better than one (geometric self-ensemble: Lim et al.,
+CVPR Workshops 2017, section 3.4).
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["WAYS", "random_ways", "turned", "turned_points"]
+__all__ = ["WAYS", "random_ways", "turned", "turned_back", "turned_points"]
 
 Pixel = TypeVar("Pixel", bound=np.generic)
 
 WAYS = 8
-"""0 to 3: quarter turns; 4 to 7: the same, then mirrored along X."""
+"""0 to 3: quarter turns; 4 to 7: the same, then mirrored along X. Odd ones exchange height and width."""
 
 
 def random_ways(rng: np.random.Generator, n: int, *, square: bool) -> NDArray[np.int64]:
@@ -46,6 +50,16 @@ def turned(pixels: NDArray[Pixel], way: int) -> NDArray[Pixel]:
     # Both are views: no pixel is copied.
     found = np.rot90(pixels, way % 4, axes=(-2, -1))
     return found[..., ::-1] if way >= 4 else found
+
+
+def turned_back(pixels: NDArray[Pixel], way: int) -> NDArray[Pixel]:
+    """Undo `turned`.
+
+    >>> plane = np.arange(6).reshape(2, 3)
+    >>> all(np.array_equal(turned_back(turned(plane, way), way), plane) for way in range(WAYS))
+    True
+    """
+    return np.rot90(pixels[..., ::-1] if way >= 4 else pixels, -(way % 4), axes=(-2, -1))
 
 
 def turned_points(points: NDArray[np.float64], way: int, shape: tuple[int, int]) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ from napari_genrecon.noise import (
     measure_hot_fraction,
     stabiliser,
 )
-from napari_genrecon.numerics.views import VIEWS, turned, turned_back
+from napari_genrecon.numerics.symmetries import turned, turned_back
 from napari_genrecon.tasks.denoise.changes import put_back
 from napari_genrecon.tasks.measure import is_noisy
 from napari_genrecon.tasks.others import grey_scale
@@ -163,11 +163,11 @@ class DenoisePlanes:
         # Padded first: else the turned views of the last tiles would meet the network's pooling at other pixels.
         plane, levels = (self._padded(part) for part in (stabilised, np.broadcast_to(level, stabilised.shape)))
         total = np.zeros(plane.shape, np.float32)
-        for view in VIEWS[: self.views]:
+        for way in range(self.views):
             along = np.reshape(channel.noise.correlations, (2, -1))  # x, y
             # An odd number of quarter turns swaps x and y, and the noise with them.
-            correlations = along[::-1] if view[0] % 2 else along
-            total += turned_back(network(turned(plane, view), *self._told(turned(levels, view), correlations)), view)
+            correlations = along[::-1] if way % 2 else along
+            total += turned_back(network(turned(plane, way), *self._told(turned(levels, way), correlations)), way)
         total /= self.views
         return total[:height, :width]
 

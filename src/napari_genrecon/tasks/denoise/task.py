@@ -20,7 +20,7 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.defects import CROWDS
-from napari_genrecon.numerics.views import VIEWS
+from napari_genrecon.numerics.symmetries import WAYS
 from napari_genrecon.tasks.denoise.camera import CameraMaps, Corrected, camera_facts, camera_maps
 from napari_genrecon.tasks.denoise.neighbours import plan_frames, trial_pixels, work_per_pixel
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, channel_constants, planned, scaled_channel
@@ -461,7 +461,7 @@ def _expected_error(tiles: TileGrid, planes: DenoisePlanes) -> Companion:
 
 def _views(spec: ModelCard, options: DenoiseOptions) -> int:
     check_views(spec, options.self_ensemble)
-    return len(VIEWS) if options.self_ensemble else 1
+    return WAYS if options.self_ensemble else 1
 
 
 def _frames(spec: ModelCard, options: DenoiseOptions) -> Frames:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate, lag_one, shortness
 from napari_genrecon.numerics.inpaint_inputs import TOLERANCE
+from napari_genrecon.numerics.symmetries import WAYS, turned, turned_back
 
 __all__ = [
     "DRAWN", "ROUNDS", "STEPS", "Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error",
@@ -306,10 +307,10 @@ def _denoised(x: Plane, step: int, recipe: Recipe, denoise: Denoise, stride: int
     level = recipe.levels[step]
     share = min(recipe.noise / level, 1.0) ** 2  # the error of filled pixels is taken as white
     rho_x, rho_y = (r * share for r in recipe.rho)
-    sideways = step % 2 == 1  # turned by 90 degrees, so that rho_x and rho_y change places
+    way = step % WAYS
+    rho = (rho_y, rho_x) if way % 2 else (rho_x, rho_y)
     # torch takes no arrays with negative strides, which turning makes.
-    turned = np.ascontiguousarray(_turned(_padded(x, stride), step))
-    clean = _turned_back(denoise(turned, level, (rho_y, rho_x) if sideways else (rho_x, rho_y)), step)
+    clean = turned_back(denoise(np.ascontiguousarray(turned(_padded(x, stride), way)), level, rho), way)
     # Padding is cut off after turning back, when it is at the bottom and the right again.
     return np.ascontiguousarray(clean[: x.shape[0], : x.shape[1]])
 
@@ -317,13 +318,3 @@ def _denoised(x: Plane, step: int, recipe: Recipe, denoise: Denoise, stride: int
 def _padded(x: Plane, stride: int) -> Plane:
     bottom, right = (-x.shape[0]) % stride, (-x.shape[1]) % stride
     return np.pad(x, ((0, bottom), (0, right)), mode="symmetric")
-
-
-def _turned(x: Plane, step: int) -> Plane:
-    # Steps 0 to 3 are quarter turns, 4 to 7 the same, mirrored.
-    turned = np.rot90(x, step % 4)
-    return turned[:, ::-1] if step // 4 % 2 else turned
-
-
-def _turned_back(x: Plane, step: int) -> Plane:
-    return np.rot90(x[:, ::-1] if step // 4 % 2 else x, -(step % 4))

@@ -15,7 +15,7 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, PerAxis, find_model, list_models, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
-from napari_genrecon.numerics.views import VIEWS
+from napari_genrecon.numerics.symmetries import WAYS
 from napari_genrecon.tasks.denoise import denoising_planes
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.others import check_views, grey_scale, notes_on_others
@@ -136,7 +136,7 @@ def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured)
         rounds=ROUNDS if options.consistent else 0,
         # In float32: an enlargement would double the error of bfloat16.
         denoise=denoising_planes(first, options.device, measured.axes, measured.sampled, noise) if first else None,
-        views=len(VIEWS) if options.self_ensemble else 1,
+        views=WAYS if options.self_ensemble else 1,
         precision=kernel_precision(options, precision),
     )
     return upscale_plan(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.resample import back_project, shrink
-from napari_genrecon.numerics.views import VIEWS, turned, turned_back
+from napari_genrecon.numerics.symmetries import turned, turned_back
 from napari_genrecon.tasks.denoise import DenoisePlanes
 
 __all__ = ["UpscalePlanes", "UpscaledChannel"]
@@ -113,18 +112,17 @@ class UpscalePlanes:
     ) -> Generator[None, None, NDArray[np.float32]]:
         """Average the results of all views."""
         network = load_network(self.spec, self.device, precision=self.precision)
-        views = list(islice(VIEWS, self.views))
         # A single number is turned with the plane like a map of them.
         sigma = np.broadcast_to(sigma, plane.shape)
         total = np.zeros([n * self.factor for n in plane.shape], np.float32)
-        for count, view in enumerate(views):
+        for way in range(self.views):
             # A run can be cancelled between two views; the end of the tile counts as its last step.
-            if count:
+            if way:
                 yield
-            known = {"sigma": turned(sigma, view), "factor": self.factor}
-            large = network(turned(plane, view), *(known[what] for what in self.spec.told))
-            total += turned_back(large, view)
-        total /= len(views)
+            known = {"sigma": turned(sigma, way), "factor": self.factor}
+            large = network(turned(plane, way), *(known[what] for what in self.spec.told))
+            total += turned_back(large, way)
+        total /= self.views
         return total
 
 

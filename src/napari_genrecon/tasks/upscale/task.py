@@ -15,7 +15,7 @@ from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.models import find_model, load_network
-from napari_genrecon.numerics.views import VIEWS
+from napari_genrecon.numerics.symmetries import WAYS
 from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import plan_grid
@@ -168,7 +168,7 @@ def expected_seconds(image: ImageArray, options: UpscaleOptions) -> float:
     spec = chosen_model(options, measure(source, options).noise if options.model == "auto" else ())[0]
     planned = geometry(spec, options)
     grid = plan_grid(source.shape, axes, planned, tile=options.tile, device=options.device)
-    views = len(VIEWS) if options.self_ensemble else 1
+    views = WAYS if options.self_ensemble else 1
     # The timed network is that of the enlargement alone: `planned.work` holds the denoiser and back-projection, too.
     pixels = float(views * cut(grid, options, axes).pixels_read * planned.work / spec.work)
     return load_network(spec, options.device, precision=options.precision).seconds_per_pixel() * pixels
