@@ -14,10 +14,10 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.io import lazy
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.layers import layers_of
+from napari_genrecon.io.lazy import Regions
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
 from napari_genrecon.io.tiff import write as writer
-from napari_genrecon.io.tiff.pixels import TiffPixels
 from napari_genrecon.io.tiff.write import write_tiff_steps
 
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {}}
@@ -49,7 +49,7 @@ def pages(path, plane, factors=(2, 4)):
 
 def test_levels_of_an_ome_tiff_are_read_one_by_one(tmp_path, stack):
     found = open_image(subifds(tmp_path / "a.ome.tif", stack, PhysicalSizeX=0.1, PhysicalSizeXUnit="µm"))
-    assert isinstance(found.data, TiffPixels)
+    assert isinstance(found.data, Regions)
     assert [level.shape for level in found.levels] == [(2, 515, 550), (2, 258, 275)]
     for factor, level in zip((1, 2, 4), (found.data, *found.levels), strict=True):
         np.testing.assert_array_equal(level[1, :50, 7:60], stack[:, ::factor, ::factor][1, :50, 7:60])
@@ -89,7 +89,7 @@ def test_channels_of_a_pyramid_are_cut_out_without_reading_them(tmp_path, stack,
         tif.write(stack, subifds=1, metadata={"axes": "CYX"}, photometric="minisblack", **TILES)
         tif.write(stack[:, ::2, ::2], subfiletype=1, metadata=None, photometric="minisblack", **TILES)
     ((data, keywords, _),) = layers_of(open_image(tmp_path / "a.ome.tif"))
-    monkeypatch.setattr(TiffPixels, "__getitem__", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr(Regions, "__getitem__", lambda *_: pytest.fail("was read"))
     layers = split_channels(data, **{k: v for k, v in keywords.items() if k != "rgb"})
     assert [[level.shape for level in found] for found, _, _ in layers] == 2 * [[(1030, 1100), (515, 550)]]
     assert all(len(look["contrast_limits"]) == 2 for _, look, _ in layers)

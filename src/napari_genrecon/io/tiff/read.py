@@ -13,14 +13,14 @@ from napari_genrecon.axes import COLOUR_SAMPLES, Axes
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile, ImageMeta, Series, about_with, chosen_series, resolved_axes
 from napari_genrecon.io.layer_display import lut_display, saved_colours, saved_limits, stated
-from napari_genrecon.io.lazy import at_once
+from napari_genrecon.io.lazy import Regions, at_once
 from napari_genrecon.io.record.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 from napari_genrecon.io.tiff.acquisition import acquisition_in
 from napari_genrecon.io.tiff.checks import check_codec, check_pages, check_sizes, smaller_copies
 from napari_genrecon.io.tiff.colours import converted, lut_of
 from napari_genrecon.io.tiff.display import tiff_display
 from napari_genrecon.io.tiff.ome import channels_in, image_in, note_in, ome_of, positions_in, sizes_in
-from napari_genrecon.io.tiff.pixels import TiffPixels
+from napari_genrecon.io.tiff.pixels import tiff_pixels
 from napari_genrecon.io.tiff.sizes import tiff_sizes
 
 if TYPE_CHECKING:
@@ -162,11 +162,11 @@ def _moved(data: ImageArray, source: int, target: int) -> Any:
     return da.moveaxis(data if hasattr(data, "dask") else da.from_array(data, chunks=data.chunks), source, target)
 
 
-def _by_region(series: TiffPageSeries, index: int, level: int, path: Path) -> TiffPixels:
+def _by_region(series: TiffPageSeries, index: int, level: int, path: Path) -> Regions:
     found = series.levels[level]
     page = found.keyframe
     # Tiles, or strips as wide as the image: the pieces that are unpacked as a whole.
     height, width = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
     sides = {"Y": height, "X": width, "S": found.shape[-1]}
     chunks = tuple(min(sides.get(letter, 1), n) for letter, n in zip(found.axes, found.shape, strict=True))
-    return TiffPixels(path, level, found.shape, found.dtype.newbyteorder("="), chunks, series=index)
+    return tiff_pixels(path, level, found.shape, found.dtype.newbyteorder("="), chunks, series=index)
