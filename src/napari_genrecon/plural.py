@@ -1,8 +1,15 @@
-"""Numbers of things in words: one file is, two files are."""
+"""Numbers in words: one file is, two files are, about 3 min."""
 
 from __future__ import annotations
 
-__all__ = ["number_of"]
+__all__ = ["duration", "number_of"]
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words, roughly."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"  # 5400 s: 90 min
 
 
 def number_of(count: int, one: str, several: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from napari_genrecon.engine.run import Progress, seconds_left
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.models.card import ModelCard
+from napari_genrecon.plural import duration
 
 __all__ = [
     "CHOICE_WORDS",
@@ -18,7 +19,6 @@ __all__ = [
     "about_crops",
     "about_model",
     "ago",
-    "duration",
     "sentence",
     "time_left",
 ]
@@ -81,13 +81,6 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, GenReconError | ValueError):
         return str(error)
     return f"This failed unexpectedly ({type(error).__name__}: {error}). The log has the details; nothing was changed."
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in words, roughly."""
-    if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
-    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"  # 5400 s: 90 min
 
 
 def time_left(seconds: float, step: int, total: int) -> str:

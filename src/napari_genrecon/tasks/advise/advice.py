@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from napari_genrecon.plural import duration
+
 __all__ = ["Advice"]
 
 
@@ -46,11 +48,5 @@ class Advice:
         return asdict(self)
 
     def __str__(self) -> str:
-        took = "" if self.seconds is None else f" ({_duration(self.seconds)})"
+        took = "" if self.seconds is None else f" ({duration(self.seconds)})"
         return f"{self.title}{took}: {self.reason} [{self.source}]"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
-    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

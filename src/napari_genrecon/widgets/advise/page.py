@@ -12,6 +12,7 @@ from napari.layers import Image, Labels, Points
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import OptionError
+from napari_genrecon.plural import duration
 from napari_genrecon.tasks.advise import Advice, advise_steps
 from napari_genrecon.tasks.advise.situation import GOALS, Situation
 from napari_genrecon.widgets.advise.open_dock import dock_of, open_filled
@@ -19,7 +20,6 @@ from napari_genrecon.widgets.fit import heading, make_primary, text
 from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.layers.choice import LayerChoice
 from napari_genrecon.widgets.layers.snapshot import is_no_image, is_synthetic, layer_axes, layer_data
-from napari_genrecon.widgets.words import duration
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -172,9 +172,7 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             card = self.cards[-1]
             self.cards.remove(card)
             card.native.deleteLater()
-        # The messages of a job that runs stay.
-        if not self.panel.busy:
-            self.panel.say("")
+        self.panel.forget()
 
 
 def _label_counts(layers: list[Any]) -> tuple[int, ...]:

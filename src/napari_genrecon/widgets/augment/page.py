@@ -77,8 +77,8 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         for row in (self.form.container, shown, made, kept):
             row.margins = (0, 0, 0, 0)
         # What a message says holds for the choice that it was made from.
-        self.chooser.changed.connect(self._forget)
-        self.form.container.changed.connect(self._forget)
+        self.chooser.changed.connect(self.panel.forget)
+        self.form.container.changed.connect(self.panel.forget)
         self.show_sheet.changed.connect(self._show_sheet)
         self.add.changed.connect(self._add)
         self.save.changed.connect(self._save)
@@ -95,11 +95,6 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             self.chooser.images.value = [layer]
         for name, value in options.items():
             self.form[name].value = value
-
-    def _forget(self, _event: object = None) -> None:
-        """Clear the message, which was about another choice."""
-        if not self.panel.busy:
-            self.panel.say("")
 
     def _job(self) -> tuple[list[Source], AugmentOptions] | None:
         """Return what was chosen, or show why it is refused and return None."""

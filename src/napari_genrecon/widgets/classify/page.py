@@ -154,8 +154,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._store = self._found = self._labelling = None
         self.target.clear()
         self._show(None)
-        if not self.panel.busy:
-            self.panel.say("")
+        self.panel.forget()
 
     def _points_changed(self, event: Any) -> None:
         """Take up what is given to the points that are there now, and drop what was found before."""

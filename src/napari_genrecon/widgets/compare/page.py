@@ -265,8 +265,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         same = self._pair is not None and [self._pair.before, self._pair.after] == chosen
         if not same:
             self._pair = self._noises = self._place = None
-            if not self.panel.busy:
-                self.panel.say("")  # what it says is of another pair
+            self.panel.forget()
             self._sides.end()
             self._split.remove()
             self._pair = self._pair_of(chosen)

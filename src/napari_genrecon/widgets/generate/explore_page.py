@@ -142,7 +142,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             control.changed.connect(self._show_what_counts)
         # The message is about the result of the tool before.
         self.tool.changed.connect(lambda _: self.panel.say(""))
-        self.chooser.on_choice = self._forget
+        self.chooser.on_choice = self.panel.forget
         self.run.changed.connect(self._run)
         self.results.on_cell = self._take_cell
         # Last, as it calls `_model_changed`, which sets all controls.
@@ -187,11 +187,6 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.run.text = tool.button
         self.run.enabled = fits and not self.panel.busy
         self.results.show_controls_of(tool.result)
-
-    def _forget(self) -> None:
-        """Clear the message, which was about another choice."""
-        if not self.panel.busy:
-            self.panel.say("")
 
     def _take_cell(self, number: int) -> None:
         """Start from a cell that was picked in a list or a map."""

@@ -69,6 +69,11 @@ class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followe
         """Show a message in a tone: plain, ``"good"`` or ``"bad"``."""
         self._controls.say(words, look)
 
+    def forget(self, _event: object = None) -> None:
+        """Clear the message, which was about another choice; that of a job that runs stays."""
+        if not self.busy:
+            self.say("")
+
     def complain(self, error: BaseException) -> None:
         """Show an error as a sentence."""
         self._controls.refuse(error)

@@ -14,6 +14,7 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.noise import NoiseModel, read_noise, verdict
+from napari_genrecon.plural import duration
 from napari_genrecon.tasks import Task
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.measure import measure_noise, noise_report
@@ -24,7 +25,7 @@ from napari_genrecon.widgets.layers.add_result import layer_options
 from napari_genrecon.widgets.layers.snapshot import layer_axes, layer_data
 from napari_genrecon.widgets.task.details import Details
 from napari_genrecon.widgets.task.known_noise import KnownNoise
-from napari_genrecon.widgets.words import duration, sentence
+from napari_genrecon.widgets.words import sentence
 
 if TYPE_CHECKING:
     from napari.layers import Layer

@@ -12,6 +12,7 @@ from magicgui.widgets import Container, LineEdit, PushButton
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.options import hints_of
+from napari_genrecon.plural import duration
 from napari_genrecon.tasks.train import training_data
 from napari_genrecon.training import all_options, all_recipes, find_recipe, read_options
 from napari_genrecon.training.data.augment import contact_sheet
@@ -26,7 +27,7 @@ from napari_genrecon.widgets.layers.places import look_at, put
 from napari_genrecon.widgets.pictures import sheet
 from napari_genrecon.widgets.train.crop_source import CropChooser, Source, crop_options
 from napari_genrecon.widgets.train.run_view import RunView
-from napari_genrecon.widgets.words import about_crops, duration
+from napari_genrecon.widgets.words import about_crops
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -99,7 +100,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.recipe["minutes"].changed.connect(self._recipe_changed)
         self.chooser.images.changed.connect(self._suggest_name)
         self.model_name.native.textEdited.connect(self._name_typed)
-        self.chooser.on_choice = self._forget
+        self.chooser.on_choice = self.panel.forget
         self.recipe["minutes"].native.setDecimals(1)
         self.recipe["minutes"].native.setSuffix(" min")
         self._recipe_changed()
@@ -126,11 +127,6 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.recipe.use([name for name, owners in _recipe_options().items() if kind not in owners])
         self.start.text = f"Start training ({duration(60 * self.recipe['minutes'].value)})"
         self._suggest_name()
-
-    def _forget(self) -> None:
-        """Clear the message, which was about another choice."""
-        if not self.panel.busy:
-            self.panel.say("")
 
     def _suggest_name(self, _event: object = None) -> None:
         if not self._named:

@@ -14,11 +14,12 @@ from napari_genrecon.errors import WeightsError
 from napari_genrecon.models.card import few_steps
 from napari_genrecon.models.files import ENDING, read_card
 from napari_genrecon.models.registry import models_folder
+from napari_genrecon.plural import duration
 from napari_genrecon.training import find_recipe
 from napari_genrecon.training.options import TrainProgress
 from napari_genrecon.training.runs.store import Run, find_runs
 from napari_genrecon.widgets.plot import load_plots
-from napari_genrecon.widgets.words import ago, duration, time_left
+from napari_genrecon.widgets.words import ago, time_left
 
 __all__ = ["Curves", "RunSnapshot", "curves", "snapshot_steps", "state_words"]
 
