@@ -25,9 +25,9 @@ _BLUR = 0.75  # s.d. of the filter after that: with the binning, it leaves a fif
 _EDGE = 4  # binned pixels left out at every side, where the shifted frame has nothing
 _ROUNDS = 3  # of the least squares; shifts of a pixel converge to 0.01 px
 _OUTLIER = 3.0  # robust s.d. from which a difference counts no more: objects that move by themselves are few
-_LIGHT_PRICE = 1.05  # factor by which the difference must fall for a change of light ...
-_SHIFT_PRICE = 1.1  # ... and for a shift, which interpolates and so costs more where it is wrong
-# S.d. by which it must stand out of what noise brings by chance, in the best of some thousand places.
+_SHIFT_PRICE = 1.1  # factor by which the difference must fall for a shift, which interpolates and may be wrong ...
+_LIGHT_PRICE = math.sqrt(_SHIFT_PRICE)  # ... and for a change of light, which costs less
+# S.d. by which a shift must stand out of what noise brings by chance, in the best of some thousand places.
 _SHIFT_SURE = 4.2
 _LARGEST_SHIFT = 0.25  # of a side: further, too little of the frame is left
 _MOST_LIGHT = 1.5  # times brighter or darker: more is another scene
