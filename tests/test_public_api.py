@@ -29,6 +29,7 @@ def test_function_and_options_spell_keywords_and_defaults_alike(task):
     parameters = inspect.signature(getattr(napari_genrecon, task.name)).parameters
     keywords = {n: p.default for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
     arrays = [n for n, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    keywords.pop("along", None)  # deprecated
     defaults = task.options()
     assert keywords | dict.fromkeys(arrays) == {n: getattr(defaults, n) for n in task.options.__dataclass_fields__}
 

@@ -152,7 +152,7 @@ FUNCTIONS = [f for name in napari_genrecon.__all__ if inspect.isfunction(f := ge
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_help_tells_what_can_be_passed_and_what_comes_back(function):
     signature = inspect.signature(function)
-    named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]  # options of a task, of `batch`
+    named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]  # deprecated ones
     said = [signature.return_annotation, *(p.annotation for p in named)]
     assert "Any" not in said
     assert inspect.Parameter.empty not in said

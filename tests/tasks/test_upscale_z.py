@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_genrecon import NoiseModel, upscale_z
+from napari_genrecon import NoiseModel, upscale, upscale_z
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish, map_progress
 from napari_genrecon.errors import GenReconWarning, ImageError, InferenceError, OptionError
@@ -318,3 +318,19 @@ def test_photon_counts_without_read_noise_are_denoised_before_the_training():
     options = UpscaleZOptions(noise=NoiseModel(gain=1.0, read_noise=0.0), train_steps=0)
     finish(upscale_z_steps(counts, options), lambda progress: notes.append(progress.note))
     assert any("denoising planes" in note for note in notes)
+
+
+def test_the_old_keyword_gives_the_same_pixels_and_is_deprecated():
+    options = {"factor": 3, "thickness": 1.2, **QUICK}
+    with pytest.warns(DeprecationWarning, match=r"call upscale_z\("):
+        old = upscale(stack(), along="Z", **options)
+    np.testing.assert_array_equal(old, upscale_z(stack(), **options))
+    with pytest.raises(OptionError, match="got along='T'"):
+        upscale(stack(), along="T")
+
+
+@pytest.mark.parametrize("option", ["faktor", "learn", "thickness"])
+def test_unknown_keyword_of_upscale_is_named(option):
+    """Keywords that the old way takes must not make it take any."""
+    with pytest.raises(TypeError, match=rf"upscale\(\) got an unexpected keyword argument '{option}'"):
+        upscale(stack(), **{option: 2})

@@ -210,11 +210,16 @@ def _furthest(then: NDArray[np.float64], now: NDArray[Any]) -> float:
 
 
 def _updated(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the record as this version would write it: earlier, frames were denoised by themselves."""
+    """Return the record as this version would write it.
+
+    Earlier, upscaling along z was an option of `upscale`, and frames were denoised by themselves.
+    """
     options = record["options"]
+    if options.get("learn"):
+        raise ImageError("this result was made with upscale(learn=True), which this version does not have any more")
     if record["task"] == "denoise" and "frames" not in options:
         return {**record, "options": {**options, "frames": "none"}}
-    return record
+    return {**record, "task": "upscale_z"} if options.get("along") == "Z" else record
 
 
 def source_of(path: Path, record: dict[str, Any], source: Path | None = None) -> ImageFile:

@@ -13,6 +13,7 @@ __all__ = ["result_name"]
 # Options that change the pixels, and how a name states a value that is not the default. Device and tile are left out,
 # as they do not change the pixels, and so are the axes, which the layer shows itself.
 _OPTIONS: dict[str, Callable[[Any], str]] = {
+    "along": "along {}".format,
     "strength": "{:g}".format,
     "blend": "blend {:g}".format,
     "method": str,

@@ -7,6 +7,7 @@ record says how closely the result, shrunk again, agrees with the image, and `co
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Generator
 from typing import Any
 
@@ -14,6 +15,7 @@ from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish
+from napari_genrecon.errors import OptionError
 from napari_genrecon.models import find_model, load_network
 from napari_genrecon.numerics.symmetries import WAYS
 from napari_genrecon.tasks.given import given_image
@@ -41,6 +43,8 @@ def upscale(
     precision: str = "auto",
     keep_dtype: bool = False,
     region: str | tuple[Any, ...] | None = None,
+    along: str = "YX",
+    **along_z: Any,
 ) -> ImageArray:
     """Enlarge an image, with sharper edges and finer detail than interpolation gives.
 
@@ -77,6 +81,9 @@ def upscale(
         Number format of the networks; see `denoise`.
     keep_dtype : bool
         Round and clip the result to the input's dtype; a `GenReconWarning` tells how many pixels were clipped.
+    along, **along_z
+        Deprecated: ``along="Z"`` with its options is `upscale_z`.
+
     region : str or tuple of slice and int, optional
         Work on a part of the image only: ``"T=0:10, Y=100:300, X=50:250"``, ``"C=1"``, or one slice or index for each
         dimension, in pixels of the image. The pixels equal those of the whole result: what lies around the region is
@@ -104,19 +111,25 @@ def upscale(
     (3, 60, 90)
     """
     given = given_image(image, axes)
-    options = UpscaleOptions(
-        factor=factor,
-        noise=noise,
-        model=model,
-        consistent=consistent,
-        self_ensemble=self_ensemble,
-        axes=given.axes,
-        tile=tile,
-        device=device,
-        precision=precision,
-        keep_dtype=keep_dtype,
-        region=region,
-    )
+    shared: dict[str, Any] = {
+        "factor": factor,
+        "noise": noise,
+        "model": model,
+        "consistent": consistent,
+        "axes": given.axes,
+        "tile": tile,
+        "device": device,
+        "keep_dtype": keep_dtype,
+        "region": region,
+    }
+    # Before the options of `upscale` are made: they would refuse what belongs to `upscale_z`.
+    if along != "YX":
+        return _along_z(image, along, {**shared, **along_z})
+    # A slip of the pen, or an option of `upscale_z`: as Python says it where no further keywords are taken.
+    if along_z:
+        raise TypeError(f"upscale() got an unexpected keyword argument {next(iter(along_z))!r}")
+    # These two have no counterpart in `upscale_z`.
+    options = UpscaleOptions(self_ensemble=self_ensemble, precision=precision, **shared)
     result = finish(upscale_steps(given.pixels, given.calibrate(options)))
     result.warn()
     return result.data
@@ -155,6 +168,18 @@ def upscale_steps(
     yield Progress(0, 0, f"loading {spec.name}")
     load_network(spec, options.device, precision=options.precision)
     return (yield from run_audited(plan, lazy=wait, started=started))
+
+
+def _along_z(image: ImageLike, along: str, options: dict[str, Any]) -> Any:
+    """Warn that ``along="Z"`` is deprecated, and run `upscale_z`."""
+    # Imported here: `upscale_z` builds on this package.
+    from napari_genrecon.tasks.upscale_z import upscale_z
+
+    if along != "Z":
+        raise OptionError(f"upscale enlarges along Y and X, got along={along!r}; for planes between planes: upscale_z")
+    # Level 3 is the line that called `upscale`.
+    warnings.warn("upscale(along='Z') is deprecated: call upscale_z(...)", DeprecationWarning, stacklevel=3)
+    return upscale_z(image, **options)
 
 
 def expected_seconds(image: ImageArray, options: UpscaleOptions) -> float:
