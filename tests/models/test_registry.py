@@ -129,7 +129,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "halo of two axes": ({"halo": [1, 1]}, "halo must give T, Z, Y and X"),
     "no stride": ({"stride": [1, 1, 0, 1]}, "stride must lie between"),
     "told code": ({"told": ["__import__"]}, "told may hold sigma, rho and factor"),
-    "of the future": ({"format": "genrecon-model/9"}, "another version"),
+    "of the future": ({"format": "genrecon-model/9"}, "a newer version"),
     "name with a path": ({"name": "../../x"}, "a model cannot be named"),
 }
 
@@ -192,6 +192,14 @@ def test_file_of_another_kind_gets_a_sentence(tmp_path: Path, content: bytes) ->
 def test_weights_without_a_card_are_no_model() -> None:
     with pytest.raises(WeightsError, match="holds no model card"):
         read_card(registry.weights_path(MODELS[0]))
+
+
+def test_card_of_version_1_is_read() -> None:
+    old = {
+        "name": "cells", "kind": "vae", "size": 32, "channels": 1, "latent": 3, "low": [0.0], "high": [255.0],
+        "dtype": "uint8", "options": {"width": 4, "likelihood": "logistic", "r1": 0.02}, "nature": "synthetic",
+    }  # fmt: skip
+    assert ModelCard.from_dict(old) == _card(recipe="vae", options=old["options"])
 
 
 @pytest.mark.parametrize("card", MODELS, ids=lambda card: card.name)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
 from napari_genrecon.errors import WeightsError
-from napari_genrecon.models.card_values import check_name, plain, problem_of, short
+from napari_genrecon.models.card_values import check_name, from_version_1, plain, problem_of, short
 from napari_genrecon.models.networks import NETWORKS, Network
 
 __all__ = ["ENOUGH_STEPS", "FACTORS", "ModelCard", "PerAxis", "check_name", "few_steps", "step_of"]
@@ -232,7 +232,7 @@ class ModelCard:
 
     @classmethod
     def from_dict(cls, values: Any) -> ModelCard:
-        """Make a card from JSON values of any origin.
+        """Make a card from JSON values of any origin, those of older versions included.
 
         Raises
         ------
@@ -243,8 +243,10 @@ class ModelCard:
             raise WeightsError(f"the model card cannot be used: it is a {type(values).__name__}, not a table")
         # A copy, as keys are taken out below and the table is the caller's.
         values = dict(values)
-        if values.pop("format", None) != _FORMAT:
-            raise WeightsError("the model card cannot be used: it was written by another version of napari-genrecon")
+        if "format" not in values:
+            values = from_version_1(values)
+        elif values.pop("format") != _FORMAT:
+            raise WeightsError("the model card cannot be used: it was written by a newer version of napari-genrecon")
         # A file does not vouch for itself: its checksum and its path are never taken from what it says.
         known = {entry.name: entry for entry in fields(cls) if entry.name not in ("sha256", "path")}
         # Unknown keys are refused: a newer version may mean something by them that would be lost without a word.

@@ -12,7 +12,7 @@ from napari_genrecon.models.networks import NETWORKS
 if TYPE_CHECKING:
     from napari_genrecon.models.card import ModelCard
 
-__all__ = ["SCALINGS", "WIDEST_TILE", "check_name", "plain", "problem_of", "short"]
+__all__ = ["SCALINGS", "WIDEST_TILE", "check_name", "from_version_1", "plain", "problem_of", "short"]
 
 # Limits against hostile files, far above what an honest card holds: a window must be able to show the texts.
 _LONGEST_TEXT = 500  # characters of any text in a card
@@ -48,6 +48,22 @@ def check_name(name: str) -> str:
             f"a model cannot be named {short(name)}: Windows cannot make such a file; choose another name"
         )
     return name
+
+
+def from_version_1(values: dict[str, Any]) -> dict[str, Any]:
+    """Translate a card of version 0.1, which described generative networks only."""
+    needed = ("name", "kind", "size", "channels", "latent", "low", "high", "dtype")
+    missing = [key for key in needed if key not in values]
+    if missing:
+        raise WeightsError(f"the model card cannot be used: this version lacks {', '.join(missing)}")
+    options = values.get("options")
+    options = options if isinstance(options, dict) else {}
+    kind = values.pop("kind")
+    network = NETWORKS.get(kind) if isinstance(kind, str) else None
+    # Width and likelihood stood among the options of the training then.
+    known = {**options, "size": values.pop("size"), "latent": values.pop("latent")}
+    shape = {key: known.get(key) for key in (network.shape if network else ()) if key != "channels"}
+    return {"nature": "synthetic", **values, "task": "sample", "network": kind, "recipe": kind, "shape": shape}
 
 
 def plain(key: str, value: object, kind: str) -> Any:

@@ -31,7 +31,8 @@ _MODES = ("auto", "grid", "random", "objects", "whole")
 _FORMAT = "genrecon-crops/1"
 _ARRAYS = ("x", "source", "place", "held_out", "label")
 _MAYBE = ("targets", "labels", "told")
-_FACTS = ("pixel_size", "units", "channel_names", "low", "high", "options", "notes", "measured")
+_FACTS = ("pixel_size", "units", "channel_names", "low", "high", "options", "notes")
+_LATER = ("measured",)  # facts that files of older versions do not have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +258,7 @@ class Dataset:
         OutputError
             If the disk is full or the folder cannot be written.
         """
-        facts = {name: getattr(self, name) for name in _FACTS}
+        facts = {name: getattr(self, name) for name in (*_FACTS, *_LATER)}
         facts |= {"format": _FORMAT, "fingerprint": self.fingerprint}
         buffer = io.BytesIO()
         arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_MAYBE) if getattr(self, name) is not None}
@@ -281,7 +282,9 @@ class Dataset:
             with np.load(path, allow_pickle=False) as found:
                 arrays = {name: found[name] for name in (*_ARRAYS, *(name for name in _MAYBE if name in found))}
                 facts = json.loads(found["facts"].tobytes())
-            crops = cls(**arrays, **{name: _as_tuple(facts[name]) for name in _FACTS})
+            # Facts that older files lack keep the defaults of their fields.
+            later = {name: facts[name] for name in _LATER if name in facts}
+            crops = cls(**arrays, **{name: _as_tuple(facts[name]) for name in _FACTS}, **later)
             # The checksum is taken anew from what was read: a file that was cut short or edited does not pass.
             whole = facts["format"] == _FORMAT and facts["fingerprint"] == crops.fingerprint
         # All that NumPy, JSON, a zip file and our own checks raise on files of other kinds, or damaged ones.
