@@ -123,6 +123,7 @@ def test_channels_become_planes_with_noise_of_their_own():
         (noisy(clean(), 0), {"targets": clean(5)}, "the image and its target do not match"),
         (noisy(clean(), 0), {"targets": np.roll(clean(), 6, 1)}, "are shifted by 0 px along y and 6 px along x"),
         (clean(), {"targets": noisy(clean(), 0)}, "the target is noisier than the image"),
+        (noisy(clean(), 0), {"targets": noisy(clean(), 0)}, "the image and its target have the same pixels"),
         (noisy(clean(), 0), {"targets": np.full((192, 192), 9.0)}, r"one of the two is constant \(9\)"),
         (noisy(clean(), 0), {"targets": np.minimum(clean(), 240)}, "% of the pixels of the target are at its largest"),
         (
@@ -132,7 +133,7 @@ def test_channels_become_planes_with_noise_of_their_own():
         ),
         (noisy(clean(), 0)[:64, :64], {"targets": clean()[:64, :64]}, "too small to hold out|are needed"),
     ],
-    ids=["none", "shape", "other-field", "shift", "swapped", "constant", "saturated", "count", "too-little"],
+    ids=["none", "shape", "other-field", "shift", "swapped", "itself", "constant", "saturated", "count", "too-little"],
 )
 def test_pairs_that_cannot_be_trained_on_get_a_sentence(images, where, sentence):
     with pytest.raises((ImageError, OptionError), match=sentence):

@@ -55,7 +55,7 @@ class Resolution:
         if not math.isfinite(period):
             return "no detail above the noise"
         size = "" if self.pixel_size is None else f" ({period * self.pixel_size:.3g} µm)"
-        return f"{period:.1f} pixels{size}" if period > 2 else f"the pixels' own limit, 2 pixels{size}"
+        return f"{period:.1f} pixels{size}" if period > 2 else f"2 pixels{size} or less"
 
 
 def resolution(

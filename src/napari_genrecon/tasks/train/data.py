@@ -21,7 +21,7 @@ from napari_genrecon.training import all_recipes
 from napari_genrecon.training.data.blind import blind_reach, least_size
 from napari_genrecon.training.data.cut import cut_crops, open_targets
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
-from napari_genrecon.training.data.match import change, fit_levels, require_match, saturated
+from napari_genrecon.training.data.match import change, fit_levels, require_another, require_match, saturated
 from napari_genrecon.training.data.source import CropSource, outer_letters
 from napari_genrecon.training.recipe import Recipe
 
@@ -113,6 +113,7 @@ def _check_pairs(sources: list[CropSource], targets: list[CropSource]) -> None:
             )
         # One plane of each is compared, the middle one: to read whole stacks would take long.
         planes = [one.plane(one.n_planes // 2) for one in (source, target)]
+        require_another(planes[0], planes[1], names)
         for noisy, clean in zip(*planes, strict=True):
             require_match(noisy, clean, names)
             _require_less_noise(noisy, clean, names)

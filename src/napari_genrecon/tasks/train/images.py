@@ -13,7 +13,7 @@ from napari_genrecon.plural import number_of
 from napari_genrecon.training.data.checks import grey_range
 from napari_genrecon.training.data.cut import cut_crops, open_targets
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
-from napari_genrecon.training.data.match import Match, match
+from napari_genrecon.training.data.match import Match, match, require_another
 from napari_genrecon.training.data.source import CropSource
 
 __all__ = ["pairs_of_images"]
@@ -107,6 +107,7 @@ def _nearest(source: CropSource, target: CropSource, name: str) -> Match:
     """Return how the channels match that match best; channels that are darker where others are brighter match too."""
     # The middle plane of each, every channel with every other: which one resembles which is not known.
     planes = [one.plane(one.n_planes // 2) for one in (source, target)]
+    require_another(planes[0], planes[1], name)
     for plane in planes[1]:
         # So written that a plane of NaN alone is refused, too.
         if not float(np.nanmax(plane)) > float(np.nanmin(plane)):

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from napari_genrecon.engine.tiles import MIDDLE, middle
 from napari_genrecon.errors import ImageError
 
-__all__ = ["Match", "change", "fit_levels", "match", "require_match", "saturated"]
+__all__ = ["Match", "change", "fit_levels", "match", "require_another", "require_match", "saturated"]
 
 Image = NDArray[Any]
 
@@ -106,6 +106,18 @@ def require_match(first: Image, second: Image, names: str) -> Match:
             f"{found.needed:.2f} is needed. Give images of the same field in the same order, or leave this pair out"
         )
     return found
+
+
+def require_another(image: Image, target: Image, names: str) -> None:
+    """Refuse a target that is the image itself.
+
+    Raises
+    ------
+    ImageError
+        If all pixels are the same.
+    """
+    if np.array_equal(image, target, equal_nan=True):
+        raise ImageError(f"{names} have the same pixels, so there is nothing to learn: choose another target")
 
 
 def fit_levels(noisy: Image, clean: Image) -> tuple[float, float]:
