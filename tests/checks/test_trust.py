@@ -50,6 +50,19 @@ def test_places_that_were_changed_are_counted_and_named(sign, kind):
         assert np.sign(place.z) == sign
 
 
+def test_light_that_a_result_holds_none_of_is_found():
+    """Without light there is no shot noise, and nothing to divide what was erased by."""
+    truth = np.full((256, 256), 0.5)
+    noisy = np.random.default_rng(2).poisson(truth + spots(PLACES, 4.0)).astype(float)
+    restored = truth.copy()
+    for y, x in PLACES:
+        restored[y - 8 : y + 9, x - 8 : x + 9] = 0
+    found = checked(noisy, restored, NoiseModel(gain=1.0))
+    assert not found.passed
+    assert np.isfinite(found.variance)
+    assert {(round(place.y, -1), round(place.x, -1)) for place in found.places} == {(y, x) for y, x in PLACES}
+
+
 @pytest.mark.parametrize("photons", [0.03, 0.3, 3.0])
 def test_single_photons_are_no_structures(photons):
     """Where few arrive, the noise is skewed, and one photon alone is many standard deviations."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from bundled import scenes
@@ -155,9 +154,7 @@ def _running(noisy: np.ndarray, noise: NoiseModel, count: int) -> np.ndarray:
 
 
 def _mean(frames: np.ndarray, noise: NoiseModel) -> np.ndarray:
-    n = len(frames)
-    left = replace(noise, gain=noise.gain / n, read_noise=noise.read_noise / np.sqrt(n))
-    return denoise(frames.mean(axis=0), noise=left, device="cpu")
+    return denoise(frames.mean(axis=0), noise=noise.averaged(len(frames)), device="cpu")
 
 
 def _psnr(result: np.ndarray, clean: np.ndarray) -> float:

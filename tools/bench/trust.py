@@ -28,6 +28,7 @@ BLURS = (0.5, 1.0, 1.5)  # pixels, s.d.
 STRENGTHS = np.arange(5, 10.5, 0.5)  # s.d. of the noise, averaged over the spot, that the result implies
 SHOWN = (5.0, 7.0, 8.0)
 WANTED = 0.95  # share of the spots to be found
+FRAMES, MOVIE_SIDE = 30, 128  # of the movies; pixels
 
 Noisy = Callable[[np.ndarray, int], Case]
 NOISES: dict[str, Noisy] = {
@@ -48,6 +49,8 @@ def run(quick: bool, only: str = "") -> None:
         _flags(cases)
     if only in "noise alone":
         _noise_alone(3 if quick else 25)
+    if only in "movies":
+        _movies(count)
     print(f"\n{time.perf_counter() - started:.0f} s in all.")
 
 
@@ -162,6 +165,26 @@ def _noise_alone(count: int) -> None:
             f"dark of {photons:g} photons beside objects of 20, 512x512", [_photons(photons, i) for i in range(count)]
         )
     _stacks("stacks of 100 planes of 128x128", count, 100, (128, 128))
+
+
+def _movies(count: int) -> None:
+    """Print how often the mean of all frames of a still movie shows that its result lost something in all of them."""
+    header(
+        f"still movies of {FRAMES} frames", "movies", "truth: flagged", "neighbouring frames", "frames by themselves"
+    )
+    for name, noisy in NOISES.items():
+        flagged = []
+        for kind in unseen.KINDS:
+            for seed in range(count):
+                clean = 255.0 * kind(np.random.default_rng([2026, 29, seed]), (MOVIE_SIDE, MOVIE_SIDE))
+                movie = np.stack([noisy(clean, FRAMES * seed + t).noisy for t in range(FRAMES)])
+                noise = measure_noise(movie, axes="TYX")
+                found = [np.repeat(clean[None], FRAMES, axis=0)]
+                found += [denoise(movie, noise=noise, axes="TYX", frames=way, device="cpu") for way in ("T", "none")]
+                checks = [check(movie, result, noise=noise, axes="TYX").verdict.together for result in found]
+                flagged.append([bool(each is not None and each.places) for each in checks])
+        row(name, len(flagged), *np.sum(flagged, axis=0))
+    print()
 
 
 def _gaussian(rho: float, seed: int, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, NoiseModel]:

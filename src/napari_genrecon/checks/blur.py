@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter1d, laplace
 
-from napari_genrecon.checks.residual import normalised_residual
+from napari_genrecon.checks.residual import normalised_residual, sigma_of
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.normal import REACH
 
@@ -149,5 +149,5 @@ def structure(restored: Plane, noise: NoiseModel) -> float:
     if not np.isfinite(restored).all() or min(restored.shape) < 3:
         return 0.0
     # Without noise every structure is infinitely clear, but still to be compared.
-    sigma = np.maximum(noise.sigma_at(restored), np.finfo(float).tiny)
+    sigma = np.maximum(sigma_of(noise, restored), np.finfo(float).tiny)
     return float(np.mean((laplace(restored.astype(np.float64)) / sigma) ** 2))

@@ -21,7 +21,7 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.report import CORRELATED
 from napari_genrecon.normal import MEDIAN, REACH
 
-__all__ = ["FALSE", "WIDTHS", "limit", "limit_at_one_place", "normalised_residual", "residual_z"]
+__all__ = ["FALSE", "WIDTHS", "limit", "limit_at_one_place", "normalised_residual", "residual_z", "sigma_of"]
 
 WIDTHS = (1.0, 2.0, 4.0, 8.0)
 """Gaussian window widths in pixels: the sizes of the structures that are tested."""
@@ -130,7 +130,7 @@ def residual_z(
     residual, sigma = normalised_residual(noisy, restored, noise, step=step)
     third = None
     if noise.gain > 0:
-        shot = np.maximum(noise.variance_at(restored) - noise.read_noise**2, 0.0)
+        shot = np.maximum(sigma_of(noise, restored) ** 2 - noise.read_noise**2, 0.0)
         # Third cumulant of shot noise: gain**3 times the count, which is gain times its variance. In units of sigma**3.
         third = np.divide(noise.gain * shot, sigma**3, out=np.zeros(noisy.shape), where=sigma > 0)
     return np.stack([_deviation(residual, third, width, noise) for width in widths])
@@ -145,13 +145,24 @@ def normalised_residual(
     """
     if noisy.shape != restored.shape:
         raise ImageError(f"noisy has shape {noisy.shape} but restored has shape {restored.shape}: they must be equal")
-    noise_alone = noise.sigma_at(restored)
+    noise_alone = sigma_of(noise, restored)
     # Rounding to steps has a variance of step**2 / 12.
     sigma = np.hypot(noise_alone, step / math.sqrt(12))
     difference = noisy - restored
     slack = np.where(noise_alone < step / 2, step / 2, 0)
     difference = np.sign(difference) * np.maximum(np.abs(difference) - slack, 0)
     return np.divide(difference, sigma, out=np.zeros(noisy.shape), where=sigma > 0), sigma
+
+
+def sigma_of(noise: NoiseModel, restored: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the noise s.d. where a result is right, but for one photon in the widest window.
+
+    Where it says that there is no light, the model has no noise: whatever the image holds there would be left out.
+    """
+    if not (noise.gain and noise.affine):
+        return noise.sigma_at(restored)
+    # As many pixels count in a Gaussian window of s.d. w as in one of 4 pi w**2 with equal weights.
+    return noise.sigma_at(np.maximum(restored, noise.offset + noise.gain / (4 * math.pi * WIDTHS[-1] ** 2)))
 
 
 def _deviation(

@@ -12,13 +12,13 @@ from scipy.ndimage import label, maximum_position
 
 from napari_genrecon.checks.blur import Blur
 from napari_genrecon.checks.expected import Expected
-from napari_genrecon.checks.residual import limit, residual_z
-from napari_genrecon.checks.verdict import Place, Verdict
+from napari_genrecon.checks.residual import limit, residual_z, sigma_of
+from napari_genrecon.checks.verdict import Place, Together, Verdict
 from napari_genrecon.errors import MOST_LISTED
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.model import ERROR
 
-__all__ = ["PlaneCheck", "check_plane", "verdict"]
+__all__ = ["PlaneCheck", "check_plane", "strongest", "verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def check_plane(
     z = _strongest(residual_z(noisy, restored, noise, step=step))
     erased, added = (_places(z, sign, most, noisy - restored, plane) for sign in (1, -1))
     # Rounding adds a variance of step**2 / 12; the tiny value avoids a division by 0 without noise.
-    sigma = np.hypot(noise.sigma_at(restored), max(step / math.sqrt(12), np.finfo(float).tiny))
+    sigma = np.hypot(sigma_of(noise, restored), max(step / math.sqrt(12), np.finfo(float).tiny))
     # Other than in `residual_z`, differences that rounding explains count in full: `sigma` holds their variance.
     e = (noisy - restored) / sigma
     found = sorted([*erased, *added], key=lambda place: -abs(place.z))
@@ -147,14 +147,18 @@ def _places(
     return [Place(plane, int(y), int(x), float(z[y, x]), float(difference[y, x])) for y, x in peaks]
 
 
-def verdict(planes: Iterable[PlaneCheck], blur: Blur | None = None, uncertainty: Expected | None = None) -> Verdict:
+def verdict(
+    planes: Iterable[PlaneCheck],
+    blur: Blur | None = None,
+    uncertainty: Expected | None = None,
+    together: Together | None = None,
+) -> Verdict:
     """Return the verdict over all planes; sums are used, so that every pixel counts the same."""
     found = list(planes)
     pixels, energy = sum(p.pixels for p in found), sum(p.energy for p in found)
     # A correlation is a sum of products by a sum of squares.
     share = 1 / energy if energy else 0.0
     light = sum(p.light for p in found)
-    places = sorted((place for p in found for place in p.places), key=lambda place: -abs(place.z))
     return Verdict(
         erased=sum(p.erased for p in found),
         added=sum(p.added for p in found),
@@ -167,10 +171,17 @@ def verdict(planes: Iterable[PlaneCheck], blur: Blur | None = None, uncertainty:
         expected=(_mean(found, "rho_x"), _mean(found, "rho_y")),
         light=sum(p.removed for p in found) / light if light > 0 else math.nan,
         chance=3 * math.sqrt(sum(p.chance for p in found)) / light if light > 0 else math.nan,
-        places=tuple(places[:MOST_LISTED]),
+        places=strongest(found),
         blur=blur,
+        together=together,
         uncertainty=uncertainty,
     )
+
+
+def strongest(planes: Iterable[PlaneCheck]) -> tuple[Place, ...]:
+    """Return the strongest places of several planes."""
+    places = sorted((place for p in planes for place in p.places), key=lambda place: -abs(place.z))
+    return tuple(places[:MOST_LISTED])
 
 
 def _chance_of_variance(planes: list[PlaneCheck]) -> float:

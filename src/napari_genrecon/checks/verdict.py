@@ -10,7 +10,7 @@ from napari_genrecon.checks.expected import Expected
 from napari_genrecon.checks.residual import limit_at_one_place
 from napari_genrecon.noise.report import CORRELATED
 
-__all__ = ["Place", "Verdict"]
+__all__ = ["Place", "Together", "Verdict"]
 
 _LIGHT = 0.02  # share of the light that may be lost or added: what `denoise` may do where few photons arrive
 _POWER = 2.2
@@ -44,6 +44,37 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """What was removed from all frames of a movie together.
+
+    Attributes
+    ----------
+    frames : int
+        How many they are.
+    worst, limit : float
+        The largest deviation of the mean of the frames, and the one that noise alone reaches, in standard deviations.
+    places : tuple of Place
+        The strongest places beyond the limit.
+    """
+
+    frames: int
+    worst: float
+    limit: float
+    places: tuple[Place, ...]
+
+    def __str__(self) -> str:
+        largest = f"largest deviation {self.worst:.1f} s.d., limit {self.limit:.1f}"
+        if not self.places:
+            return f"mean of {self.frames} frames: nothing but noise was removed ({largest})"
+        first = self.places[0]
+        return (
+            f"mean of {self.frames} frames: something was {'weakened' if first.z > 0 else 'added'} in most of them, by "
+            f"too little to be seen in one ({largest}, at y {first.y}, x {first.x})\n→ Compare the means of both; "
+            "neighbouring frames (frames 'T') and less strength weaken faint structure less."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Figures of all planes together.
 
@@ -66,6 +97,8 @@ class Verdict:
         The strongest places.
     blur : Blur or None
         Fine structure in what was removed; None where it was not tested.
+    together : Together or None
+        All frames of a movie together; None where there are none.
     uncertainty : Expected or None
         Expected error, where there is one. It tells how sure the result is, and finds nothing: no limit is put on it.
     """
@@ -82,6 +115,7 @@ class Verdict:
     chance: float
     places: tuple[Place, ...]
     blur: Blur | None = None
+    together: Together | None = None
     uncertainty: Expected | None = None
 
     @property
@@ -93,13 +127,18 @@ class Verdict:
     def passed(self) -> bool:
         """Whether nothing was found: no isolated change, no blur, not much more than the noise, the light kept."""
         blurred = self.blur is not None and not self.blur.passed
-        return not (self.places or blurred or self._removes_too_much() or self._changes_light())
+        weakened = self.together is not None and self.together.places
+        return not (self.places or weakened or blurred or self._removes_too_much() or self._changes_light())
 
     def in_short(self, layer: str) -> str:
         """Return the outcome in a few words; `layer` is the name of the layer of deviations."""
         if self.places:
             return f"{layer} shows what stands out"
-        return "nothing was found" if self.passed else "blur, light or amount is not right, see the report"
+        return (
+            "nothing was found"
+            if self.passed
+            else "blur, light, amount or the mean of the frames is not right, see the report"
+        )
 
     def _removes_too_much(self) -> bool:
         # Small images scatter: only what chance does not explain counts.
@@ -110,7 +149,8 @@ class Verdict:
         return math.isfinite(self.light) and abs(self.light) > _LIGHT + self.chance
 
     def __str__(self) -> str:
-        lines = [self._structures(), self._power(), *self._fine_structure(), self._amount(), *self._pattern()]
+        lines = [self._structures(), self._power(), *([] if self.together is None else [str(self.together)])]
+        lines += [*self._fine_structure(), self._amount(), *self._pattern()]
         last = [] if self.uncertainty is None else [str(self.uncertainty)]
         return "\n".join([*lines, f"intensity: {self._intensity()}", *last])
 

@@ -192,6 +192,22 @@ class NoiseModel:
         # JSON has no infinity.
         return data | {"sigma": self.sigma, "snr": self.snr if math.isfinite(self.snr) else None}
 
+    def averaged(self, frames: float) -> NoiseModel:
+        """Return the noise of a mean of so many frames, where that of each is another.
+
+        >>> NoiseModel(gain=2, read_noise=6).averaged(4).read_noise
+        3.0
+        """
+        root = math.sqrt(frames)
+        return dataclasses.replace(
+            self,
+            gain=self.gain / frames,
+            read_noise=self.read_noise / root,
+            row_stripes=self.row_stripes / root,
+            column_stripes=self.column_stripes / root,
+            curve=tuple((mean, variance / frames) for mean, variance in self.curve),
+        )
+
     def variance_at(self, mean: ArrayLike) -> NDArray[np.float64]:
         """Return the noise variance in DN**2 where the true grey value is `mean`; never below 0."""
         level = np.asarray(mean, dtype=np.float64)

@@ -14,12 +14,14 @@ from scipy import ndimage
 from napari_genrecon.engine.intensity import CROP_SIDE
 from napari_genrecon.numerics.resample import binned, lanczos
 
-__all__ = ["LOOK", "STILL", "Motion", "measure_motion", "measure_motions"]
+__all__ = ["FAR", "LOOK", "STILL", "Motion", "measure_motion", "measure_motions"]
 
 Plane = NDArray[np.float32]
 
 LOOK = CROP_SIDE
 """Pixels a side, in the middle of frames, from which their motion is measured: those of a crop that stands for more."""
+FAR = 4
+"""Frames over which a drift is measured that is too slow to be seen in the noise of two consecutive ones."""
 _BIN = 2  # px a side that are averaged before frames are compared: a quarter of the work
 _BLUR = 0.75  # s.d. of the filter after that: with the binning, it leaves a fifth of white noise
 _EDGE = 4  # binned pixels left out at every side, where the shifted frame has nothing
@@ -32,7 +34,6 @@ _SHIFT_SURE = 4.2
 _LARGEST_SHIFT = 0.25  # of a side: further, too little of the frame is left
 _MOST_LIGHT = 1.5  # times brighter or darker: more is another scene
 _SMALLEST = 64  # px a side below which nothing is measured: noise alone would look as if it moved
-_FAR = 4  # frames over which a drift is measured that is too slow to be seen in the noise of two consecutive ones
 
 
 class Motion(NamedTuple):
@@ -98,7 +99,7 @@ def measure_motions(frames: Sequence[Plane]) -> Generator[None, None, list[Motio
         steps.append(_between(before, after))
         yield
     far = []
-    for before, after in zip(looks, looks[_FAR:], strict=False):
+    for before, after in zip(looks, looks[FAR:], strict=False):
         motion = _between(before, after)
         far.append(np.array([motion.dy, motion.dx]))
         yield
@@ -112,7 +113,7 @@ def _drifts(steps: Sequence[Motion], far: Sequence[NDArray[np.float64]]) -> list
     # The zero is for steps about which no longer one says anything, and is left out elsewhere.
     told: list[list[NDArray[np.float64]]] = [[np.zeros(2)] for _ in steps]
     for first, whole in enumerate(far):
-        covered = np.arange(first + 1, first + 1 + _FAR)
+        covered = np.arange(first + 1, first + 1 + FAR)
         missing = covered[open_[covered]]
         # A longer step in which no shift was found says that nothing is missing, and not that the steps were wrong.
         rest = (whole - found[covered].sum(axis=0)) * bool(whole.any())

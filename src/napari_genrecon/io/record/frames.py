@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 __all__ = ["frames_text", "fusion_text"]
 
+_NEWS = 0.1  # px a frame, or share of the light: less is not worth a word
+
 
 def frames_text(record: Mapping[str, Any]) -> str:
     """Return a few words if a run used neighbouring frames; empty if it did not."""
-    frames = record.get("frames")
+    frames: Any = record.get("frames")
     axis = frames.get("axis") if isinstance(frames, dict) else None
-    return f"uses neighbouring {'planes' if axis == 'Z' else 'frames'} along {axis}" if axis else ""
+    if not axis:
+        return ""
+    course = _course(frames) if axis == "T" else ""
+    return f"uses neighbouring {'planes' if axis == 'Z' else 'frames'} along {axis}{course}"
+
+
+def _course(frames: Mapping[str, Any]) -> str:
+    """Return in parentheses how a movie drifts and bleaches; empty if it does neither, or that was not recorded."""
+    drift = max((math.hypot(*each) for each in frames.get("drift") or ()), default=0.0)
+    # The channel that changes most.
+    light = max(frames.get("light") or (1.0,), key=lambda share: abs(share - 1))
+    said = [f"they drift by {drift:.1f} px a frame"] if drift >= _NEWS else []
+    if abs(light - 1) >= _NEWS:
+        said.append(f"the last one has {100 * light:.0f} % of the light of the first")
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def fusion_text(record: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from napari_genrecon.arrays import ImageArray, ImageLike, as_numpy
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.checks.blur import Blur, blur_test, structure
 from napari_genrecon.checks.expected import Expected, expected_of, expected_plane
+from napari_genrecon.checks.over_time import OverTime, together
 from napari_genrecon.checks.trust import PlaneCheck, check_plane, verdict
 from napari_genrecon.checks.verdict import Verdict
 from napari_genrecon.engine.intensity import as_plane
@@ -158,8 +159,10 @@ def check_steps(
     found: list[PlaneCheck] = []
     trusted: list[Expected] = []
     planes = list(_planes(tuple(source.shape), letters, len(models)))
-    # The more pixels, the further noise alone gets: the limit is that of the whole stack.
-    pixels = len(planes) * source.shape[letters.y] * source.shape[letters.x]
+    frames, over_time, means = _frames(tuple(source.shape), letters), OverTime(), []
+    # The more pixels, the further noise alone gets: the limit is that of the whole stack, and of the means of frames.
+    compared = len(planes) + (len(planes) // frames if frames > 1 else 0)
+    pixels = compared * source.shape[letters.y] * source.shape[letters.x]
     sharpest = _Sharpest()
     for count, (region, channel) in enumerate(planes, start=1):
         noisy, after = (as_plane(as_numpy(a[region]), letters).astype(np.float64) for a in (source, restored))
@@ -171,6 +174,10 @@ def check_steps(
         figures, z = check_plane(noisy, after, models[channel], step=step, plane=index, pixels=pixels)
         found.append(figures)
         sharpest.look(noisy, after, models[channel])
+        over_time.add(noisy, after)
+        if count % frames == 0:  # that was the last one of a channel at a place along Z
+            means.append(over_time.test(models[channel], step=step, plane=index, pixels=pixels))
+            over_time = OverTime()
         if expected is not None:
             trusted.append(expected_plane(as_plane(as_numpy(expected[region]), letters), after, models[channel], index))
         if deviations is not None:
@@ -180,7 +187,8 @@ def check_steps(
     # One crop of all planes, as it is denoised anew; said before, as that takes longer than a plane.
     yield Progress(len(planes), len(planes), "comparing the sharpness with that of a simulation")
     blur = sharpest.blur(max(_step(source.dtype), _step(restored.dtype)))
-    return Check(verdict(found, blur, expected_of(trusted) if trusted else None), deviations)
+    error = expected_of(trusted) if trusted else None
+    return Check(verdict(found, blur, error, together(frames, [each for each in means if each])), deviations)
 
 
 class _Sharpest:
@@ -308,16 +316,23 @@ def _zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def _planes(shape: tuple[int, ...], axes: Axes, channels: int) -> list[tuple[tuple[slice, ...], int]]:
-    """Return the region and the channel of every plane that holds grey values; the alpha of RGBA does not."""
-    found = []
-    for index in np.ndindex(tuple(shape[i] for i in axes.outer)):
-        at = dict(zip(axes.outer, index, strict=True))
+    """Return the region and the channel of every plane that holds grey values; the alpha of RGBA does not.
+
+    The frames of a movie follow each other.
+    """
+    found, order = [], sorted(axes.outer, key=lambda i: axes.letters[i] == "T")
+    for index in np.ndindex(tuple(shape[i] for i in order)):
+        at = dict(zip(order, index, strict=True))
         channel = 0 if axes.channel is None else at[axes.channel]
         # There is no noise model for alpha.
         if channel < channels:
             region = tuple(slice(at[i], at[i] + 1) if i in at else slice(0, n) for i, n in enumerate(shape))
             found.append((region, channel))
     return found
+
+
+def _frames(shape: tuple[int, ...], axes: Axes) -> int:
+    return shape[axes.letters.index("T")] if "T" in axes.letters else 1
 
 
 def _step(dtype: np.dtype[Any]) -> float:

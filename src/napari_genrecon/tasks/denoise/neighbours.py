@@ -17,10 +17,10 @@ from napari_genrecon.engine.tiles import Tile, TileGrid, middle
 from napari_genrecon.errors import ImageError
 from napari_genrecon.models import PerAxis, find_model
 from napari_genrecon.noise.model import SMOOTH
-from napari_genrecon.numerics.motion import LOOK
+from napari_genrecon.numerics.motion import FAR, LOOK, measure_motion
 from napari_genrecon.tasks.denoise.changes import far_correlation, still_variance
 from napari_genrecon.tasks.denoise.frames import REACH, WINDOW, DenoiseFrames, as_frames, costs_of_fusing
-from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
+from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, Prepared
 from napari_genrecon.tasks.plan import TRIAL_SIDE, plan_grid
 
 __all__ = ["Frames", "plan_frames", "trial_pixels", "work_per_pixel"]
@@ -104,10 +104,12 @@ def plan_frames(
         )
     grid = _grid(source.shape, planes, axis, tile)
     repeated = [channel.repeated if channel else 0.0 for channel in channels]
+    course = [_course(read, planes, channel, index, axis) for index, channel in enumerate(channels) if channel]
     return Frames(
         kernel=kernel,
         grid=grid,
-        facts={"axis": letter, "window": WINDOW, "reach": REACH, "repeated": repeated, "model": gate.facts()},
+        facts={"axis": letter, "window": WINDOW, "reach": REACH, "repeated": repeated, "model": gate.facts()}
+        | {"drift": [drift for drift, _ in course], "light": [light for _, light in course]},
         notes=_notes(repeated),
         steps=lambda: kernel.costs(*_frames_of_a_tile(grid, axis)),
     )
@@ -207,6 +209,28 @@ def _changes(read: Reader, planes: DenoisePlanes, channel: Channel, index: int, 
             level = gaussian_filter((first.stabilised + second.stabilised) / 2, SMOOTH)
             even = (second.stabilised - first.stabilised) / np.float32(np.sqrt(2))
             yield _Change(even, channel.left(level))
+
+
+def _course(
+    read: Reader, planes: DenoisePlanes, channel: Channel, index: int, axis: int
+) -> tuple[tuple[float, float], float]:
+    """Return how a channel drifts, px a frame along y and x, and its light in the last frame, in that of the first.
+
+    Light is what lies above the darkest level. Both are measured in the middle of a few frames, for the record: the
+    motion that is undone is measured between all frames.
+    """
+
+    def frame(at: int) -> Prepared:
+        region = _region(read.shape, planes.axes, index, axis, slice(at, at + 1), LOOK)
+        return planes.prepare(as_frames(read(region), planes.axes, axis)[0], channel)
+
+    last = read.shape[axis] - 1
+    step = min(FAR, last)
+    starts = np.unique(np.linspace(0, last - step, _PAIRS).round().astype(int))
+    moved = [measure_motion(frame(at).stabilised, frame(at + step).stabilised) for at in starts]
+    dy, dx = np.median([[motion.dy / step, motion.dx / step] for motion in moved], axis=0)
+    first, final = (float(frame(at).even.mean() - channel.noise.offset) for at in (0, last))
+    return (round(float(dy), 2), round(float(dx), 2)), round(final / first, 3) if first > 0 else 1.0
 
 
 def _region(shape: tuple[int, ...], axes: Axes, index: int, axis: int, frames: slice, side: int) -> tuple[slice, ...]:

@@ -213,7 +213,10 @@ class DenoisePlanes:
         clean = clean + np.float32(channel.centre)
         restored = channel.transform.inverse(clean, dtype=prepared.plane.dtype, variance=variance)
         if missed is not None:
-            restored = put_back(restored, prepared.even, missed)
+            # A spot of less light is put back deeper than its local mean. Counted photons are never fewer than none.
+            counted = channel.noise.affine and not channel.noise.read_noise
+            least = np.minimum(restored, channel.noise.offset) if counted else -np.inf
+            restored = np.maximum(put_back(restored, prepared.even, missed), least)
         if self.blend:
             # In grey values, with hot pixels left out: they come back in the next line.
             restored = (1 - self.blend) * restored + self.blend * prepared.even
