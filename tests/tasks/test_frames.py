@@ -183,7 +183,10 @@ def test_drift_and_bleaching_are_measured_and_told():
     record = finish(denoise_steps(movie, DenoiseOptions(noise=NoiseModel.white(2.0), axes="TYX", frames="T"))).record
     np.testing.assert_allclose(record["frames"]["drift"], [(0.3, -0.4)], atol=0.05)
     assert record["frames"]["light"] == pytest.approx([0.95**8], abs=0.02)
-    assert "(they drift by 0.5 px a frame; the last one has 66 % of the light of the first)" in frames_text(record)
+    assert (
+        "drift by 0.5 px a frame; above the darkest level, the last one has 66 % of the light of the first)"
+        in frames_text(record)
+    )
 
 
 def test_axis_that_is_not_there_is_refused():

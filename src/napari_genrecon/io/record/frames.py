@@ -28,7 +28,7 @@ def _course(frames: Mapping[str, Any]) -> str:
     light = max(frames.get("light") or (1.0,), key=lambda share: abs(share - 1))
     said = [f"they drift by {drift:.1f} px a frame"] if drift >= _NEWS else []
     if abs(light - 1) >= _NEWS:
-        said.append(f"the last one has {100 * light:.0f} % of the light of the first")
+        said.append(f"above the darkest level, the last one has {100 * light:.0f} % of the light of the first")
     return f" ({'; '.join(said)})" if said else ""
 
 
