@@ -184,7 +184,7 @@ def test_ome_xml_cannot_lead_to_other_folders(tmp_path, stack, name):
 def test_ome_xml_is_looked_at_before_anything_else_parses_it(tmp_path, monkeypatch):
     xml = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa">]><OME xmlns="http://x/OME"><Image Name="&a;"/></OME>'
     tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((8, 9), "u1"), description=xml, metadata=None)
-    monkeypatch.setattr(tifffile.TiffFile, "_series_ome", lambda _: pytest.fail("was parsed"))
+    monkeypatch.setattr(tifffile.TiffFile, "series", property(lambda _: pytest.fail("was parsed")))
     with pytest.raises(ImageError, match="declares entities"):
         open_image(tmp_path / "a.ome.tif")
 

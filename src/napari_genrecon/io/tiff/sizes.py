@@ -35,7 +35,7 @@ def tiff_sizes(tif: TiffFile) -> Sizes:
         Without OME-XML.
     """
     for known, sizes in (
-        (tif.is_imagej, _imagej), (tif.is_stk, _metamorph), (tif.is_lsm, _zeiss_lsm), (tif.is_svs, _aperio),
+        (tif.is_imagej, _imagej), (tif.is_stk, _metamorph), (tif.is_lsm, _zeiss_lsm), (tif.pages[0].is_svs, _aperio),
     ):  # fmt: skip
         # The notes of the program first: it may leave the resolution tags at a value for printers.
         found = _usable(sizes(tif)) if known else {}
