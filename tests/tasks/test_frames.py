@@ -272,6 +272,16 @@ def test_tiles_do_not_change_the_result(short_windows):
     assert compare(tiled, whole, [WHITE]).same
 
 
+def test_windows_change_the_result_by_a_small_part_of_the_noise(monkeypatch):
+    clean = still(24)
+    clean[:, 20:40, 20:40] += 30 * (np.arange(24) % 12 > 5)[:, None, None]  # something blinks
+    movie = recorded(clean)
+    whole = run(movie, frames="T").data
+    for module in (frames, neighbours):
+        monkeypatch.setattr(module, "WINDOW", 12)
+    assert error(run(movie, frames="T").data, whole) < 0.05 * SIGMA
+
+
 def test_missing_pixels_come_back(short_windows):
     movie = recorded(still(4))
     movie[1, 10:20, 10:20] = np.nan
