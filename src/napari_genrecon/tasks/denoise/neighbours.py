@@ -227,9 +227,10 @@ def _course(
     last = read.shape[axis] - 1
     step = min(FAR, last)
     starts = np.unique(np.linspace(0, last - step, _PAIRS).round().astype(int))
-    moved = [measure_motion(frame(at).stabilised, frame(at + step).stabilised) for at in starts]
+    pairs = [(frame(at), frame(at + step)) for at in starts]  # the first frame of all is among them, and the last one
+    moved = [measure_motion(before.stabilised, after.stabilised) for before, after in pairs]
     dy, dx = np.median([[motion.dy / step, motion.dx / step] for motion in moved], axis=0)
-    first, final = (float(frame(at).even.mean() - channel.noise.offset) for at in (0, last))
+    first, final = (float(one.even.mean() - channel.noise.offset) for one in (pairs[0][0], pairs[-1][1]))
     return (round(float(dy), 2), round(float(dx), 2)), round(final / first, 3) if first > 0 else 1.0
 
 
