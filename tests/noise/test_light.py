@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,14 @@ def test_counted_photons_have_no_read_noise(electrons, step):
 )
 def test_other_images_are_not_taken_for_counts(image):
     assert measure_channel([image]).method != "counts"
+
+
+def test_no_photon_in_the_blocks_that_count_gets_no_warning():
+    crop = np.full((7, 9), 100.0)
+    bright = crop.copy()
+    bright[0, 8] = 3000  # outside the blocks
+    with warnings.catch_warnings(action="error"):
+        assert measure_channel([crop, bright]).method != "counts"
 
 
 def test_inverse_of_a_bright_image_stays_as_it_is():

@@ -69,6 +69,12 @@ def test_copy_of_the_whole_differs_in_the_region_only(task, lazy, image):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_copy_of_the_whole_leaves_a_dask_image_as_it_is(image):
+    given = da.from_array(image, chunks=(2, 20, 30))
+    denoise(given, axes="ZYX", region="Z=1", whole=True, keep_dtype=True)
+    np.testing.assert_array_equal(np.asarray(given), image)
+
+
 def test_single_pixel_equals_that_of_the_whole(image):
     part = denoise(image, axes="ZYX", region="Z=3, Y=0, X=55")
     assert part.shape == (1, 1, 1)

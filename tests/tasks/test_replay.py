@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import zarr
 
+from napari_genrecon import denoise
 from napari_genrecon.cli import main
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record import provenance
@@ -61,6 +63,16 @@ SEVERAL = ("inpaint", "--n", "2", "--method", "pnp")
 @pytest.mark.parametrize("command", [*((task,) for task in COMMANDS), SEVERAL], ids=lambda command: " ".join(command))
 def test_same_machine_must_agree_in_every_pixel(source, command, capsys):
     assert main(["replay", str(made(source, *command))]) == 0
+    assert "every pixel agrees" in capsys.readouterr().out
+
+
+def test_16_bit_floats_are_rounded_in_a_tiff_that_is_written_from_a_lazy_image(tmp_path, capsys):
+    image = np.random.default_rng(0).poisson(100, (72, 80)).astype("f2")
+    zarr.save_array(tmp_path / "cells.zarr", image)
+    assert main(["denoise", str(tmp_path / "cells.zarr"), "-o", str(tmp_path / "a.tif"), "--keep-dtype"]) == 0
+    stored = tifffile.imread(tmp_path / "a.tif")
+    np.testing.assert_array_equal(stored, denoise(image, keep_dtype=True))
+    assert main(["replay", str(tmp_path / "a.tif")]) == 0
     assert "every pixel agrees" in capsys.readouterr().out
 
 

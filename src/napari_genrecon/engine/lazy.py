@@ -190,11 +190,12 @@ class Reader:
 
 
 def lazy_copy(source: ImageArray, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
-    """Return an image as a dask array of another dtype, repeated along new dimensions in front."""
+    """Return a copy of an image as a dask array of another dtype, repeated along new dimensions in front."""
     import dask.array as da
 
     whole = source if is_dask(source) else da.from_array(source)
-    return da.broadcast_to(whole, shape).astype(dtype)
+    # Where nothing changes both return the source itself, and who writes into the copy would write into that.
+    return da.broadcast_to(whole, shape).astype(dtype).copy()
 
 
 def lazy_full(shape: tuple[int, ...], value: float, dtype: DTypeLike) -> Any:

@@ -83,7 +83,8 @@ def write_tiff_steps(
     ImageError
         If the dtype or the order of the dimensions cannot be stored.
     """
-    path, kind = Path(path), _storable(np.dtype(data.dtype if dtype is None else dtype))
+    wanted = np.dtype(data.dtype if dtype is None else dtype)
+    path, kind = Path(path), _storable(wanted)
     counts = dtype is not None or data.dtype.kind == "f"  # in integer data, NaN and clipped pixels are lost already
     order = _spatial_last(about.axes)
     data, about = as_transposable(data).transpose(order), replace(about.reordered(order), layer=_layer(about.filled()))
@@ -97,9 +98,9 @@ def write_tiff_steps(
         planes = _Planes(
             part, ome_text(about, shape, kind, identity), kind, about.axes, levels, expected > _CLASSIC_LIMIT
         )
-        stored = yield from planes.write(data, counts=counts)
+        stored = yield from planes.write(data, wanted, counts=counts)
         if about.record is not None:
-            whole = replace(about, record=_record(about, shape, kind, stored))
+            whole = replace(about, record=_record(about, shape, wanted, stored))
             _describe(part, ome_text(whole, shape, kind, identity))
         _verify(part, shape, kind, levels)
     return path
@@ -167,8 +168,10 @@ class _Planes:
         self._part, self._description, self._dtype, self._axes = part, description, dtype, axes
         self._levels, self._bigtiff = levels, bigtiff
 
-    def write(self, data: ImageArray, *, counts: bool) -> Generator[Progress, None, list[Stored]]:
-        """Compute and write one plane after the other."""
+    def write(
+        self, data: ImageArray, wanted: np.dtype[Any], *, counts: bool
+    ) -> Generator[Progress, None, list[Stored]]:
+        """Compute and write one plane after the other, of values that the wanted dtype has."""
         import tifffile
 
         stored: list[Stored] = []
@@ -178,8 +181,10 @@ class _Planes:
             for index, position in enumerate(np.ndindex(outer), start=1):
                 # Computed once and used twice, for the count of NaN and for the pixels.
                 values = as_numpy(data[position])
-                plane, clipped = to_dtype(values, self._dtype)
-                self._write_one(tif, np.ascontiguousarray(plane), first=index == 1)
+                rounded, clipped = to_dtype(values, wanted)
+                # The same values in the file's dtype, which is wider for 16-bit floats.
+                plane = np.ascontiguousarray(rounded, self._dtype)
+                self._write_one(tif, plane, first=index == 1)
                 known = (count_nan(values), clipped) if counts else (None, None)
                 # The record names the machine already: pixels of a lazy image are computed on this one, too.
                 stored.append(Stored(digest_pixels(plane), *known))

@@ -79,4 +79,6 @@ def _are_poisson(zero: float, step: float, blocks: Blocks) -> bool:
     mean = blocks.means[dark].mean() * blocks.unit + blocks.origin - zero
     high = energy[high_frequencies(size)].mean() * blocks.unit**2
     low, most = _RATIO
-    return bool(low < variance / (mean * step) < most and low < high / variance < most)
+    poisson = mean * step
+    # Products, as nothing is divided by the 0 of blocks without a photon.
+    return bool(low * poisson < variance < most * poisson and low * variance < high < most * variance)
