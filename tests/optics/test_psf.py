@@ -93,9 +93,10 @@ def test_optics_that_cannot_be_get_a_sentence(changes, sentence):
         (np.zeros((3, 3)), "finite numbers of a positive sum"),
         (np.full((3, 3), np.nan), "finite numbers of a positive sum"),
         (np.ones((3, 3), complex), "psf has dtype complex128"),
-        (-2.0, "the FWHM of a PSF must be a positive number of pixels, got -2.0"),
+        (-2.0, "the FWHM of a PSF must be a positive number of pixels, at most 588, got -2"),
+        (1e9, r"at most 588, got 1e\+09"),
     ],
-    ids=["1d", "zero", "nan", "complex", "negative"],
+    ids=["1d", "zero", "nan", "complex", "negative", "wide"],
 )
 def test_what_is_no_psf_gets_a_sentence(psf, sentence):
     with pytest.raises(OptionError, match=sentence):

@@ -210,6 +210,7 @@ def test_more_strength_is_smoother():
         (None, {}, OptionError, "psf is needed"),
         ([[1.0, 2.0], [3.0]], {}, OptionError, "psf is no array of numbers"),
         (np.zeros((3, 3)), {}, OptionError, "psf must hold finite numbers of a positive sum, got a sum of 0"),
+        (250.0, {}, OptionError, "psf is a Gaussian 250 pixels wide, and the image has 32 x 32 pixels"),
         (np.ones((3, 3, 3)), {}, ImageError, r"psf has shape \(3, 3, 3\) \(Z, Y, X\) but the image, of axes YX"),
     ],
     ids=str,

@@ -19,6 +19,7 @@ Kind = Literal["widefield", "confocal", "two-photon"]
 _PER_AIRY = 24  # points across and around a pinhole per Airy unit: a PSF is then within 2e-4 of its peak
 _SUBPIXELS = 3  # a pixel collects light over its area: a value is the mean of 3 x 3 points
 _WIDEST = 2001  # pixels along a side; a wider PSF takes gigabytes of memory, and mostly comes from mixed units
+_WIDEST_FWHM = _WIDEST * FWHM // (2 * REACH)  # pixels: that of a Gaussian as wide
 _WIDEST_PINHOLE = 10.0  # Airy units; beyond, nearly all of the light passes, and nothing is confocal
 _DARK_RINGS = 5  # reach of a computed PSF in focus, in Airy radii: about 95 % of the light
 
@@ -39,7 +40,7 @@ def gaussian_psf(fwhm: float | Sequence[float]) -> NDArray[np.float64]:
     Raises
     ------
     OptionError
-        If a width is not positive and finite.
+        If a width is not positive, or too large.
 
     Examples
     --------
@@ -56,8 +57,10 @@ def gaussian_psf(fwhm: float | Sequence[float]) -> NDArray[np.float64]:
 
 
 def _gaussian(fwhm: float) -> NDArray[np.float64]:
-    if not (math.isfinite(fwhm) and fwhm > 0):
-        raise OptionError(f"the FWHM of a PSF must be a positive number of pixels, got {fwhm}")
+    if not 0 < fwhm <= _WIDEST_FWHM:
+        raise OptionError(
+            f"the FWHM of a PSF must be a positive number of pixels, at most {_WIDEST_FWHM:g}, got {fwhm:g}"
+        )
     sigma = fwhm / FWHM
     reach = math.ceil(REACH * sigma)
     profile = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)

@@ -241,6 +241,8 @@ def _plan(source: ImageArray, options: DeblurOptions) -> Plan:
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
     noise = noise_per_channel(sampled, options.noise)
     channels, notes = channel_constants(sampled, noise)
+    if any(channels):  # a constant image comes back unchanged, whatever its size
+        _check_width(options.psf, source.shape[axes.y], source.shape[axes.x])
     # What is wrong with the PSF itself, and, if the image tells it, that it cannot be the PSF of this image.
     notes += psf_given_notes(options.psf, psf, axes, source.shape)
     about_psf, unchecked = psf_notes(sampled, noise, psf)
@@ -306,6 +308,15 @@ def _fitting(source: ImageArray, options: DeblurOptions) -> tuple[Axes, NDArray[
             f"psf has shape {psf.shape} (Z, Y, X) but the image, of axes {axes}, has no Z: name it in axes, or {flat}"
         )
     return axes, psf
+
+
+def _check_width(given: Any, height: int, width: int) -> None:
+    """Refuse the width of a Gaussian that the image cannot show, and that would take minutes; often of nanometres."""
+    if np.ndim(given) == 0 and not isinstance(given, Optics | MeasuredPSF) and given > max(height, width):
+        raise OptionError(
+            f"psf is a Gaussian {given:g} pixels wide, and the image has {height} x {width} pixels: give the full "
+            "width at half maximum in pixels"
+        )
 
 
 def _iterations(options: DeblurOptions) -> int:
