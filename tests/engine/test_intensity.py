@@ -90,6 +90,14 @@ def test_crops_of_one_channel_hold_that_channel_only():
         assert (crop == 2).all()
 
 
+def test_the_same_planes_are_sampled_whatever_the_order_of_dimensions():
+    image = np.arange(8 * 5 * 3).reshape(8, 5, 3, 1, 1) * np.ones((4, 4))
+    expected = sample_crops(image, resolve_axes("PTZYX", image.shape))
+    for letters in ("TZPYX", "ZPTYX"):
+        moved = image.transpose(*map("PTZYX".index, letters))
+        np.testing.assert_array_equal(sample_crops(moved, resolve_axes(letters, moved.shape)), expected)
+
+
 def test_sampling_is_repeatable():
     image = np.random.default_rng(0).normal(size=(3, 3000, 3000)).astype("f4")
     first, second = (sample_crops(image, infer_axes(image.shape)) for _ in range(2))

@@ -33,6 +33,7 @@ CROP_SIDE = 256  # px: 256 of the blocks that noise is measured in
 MAX_PLANES = 16  # that stand for all: a lazy source reads a chunk for each
 WHOLE_PLANE = MAX_CROPS * CROP_SIDE**2
 """Pixels up to which a plane is read whole."""
+_ORDER = "TZ"  # of the dimensions along which planes lie; others come first
 _FILL_WINDOW = 9  # pixels; what is further from any finite pixel gets the channel's centre
 
 
@@ -86,7 +87,8 @@ def sample_crops(source: ImageArray, axes: Axes, channel: int = 0) -> list[NDArr
 
 
 def _plane_indices(shape: tuple[int, ...], axes: Axes, channel: int) -> Iterator[dict[int, int]]:
-    looped = [i for i in axes.outer if i != axes.channel]
+    # In an order of their own, so that the same planes are read of an image whose dimensions were moved.
+    looped = sorted((i for i in axes.outer if i != axes.channel), key=lambda i: _ORDER.find(axes.letters[i]))
     sizes = [shape[i] for i in looped]
     total = math.prod(sizes)
     # Evenly over all planes, first and last included; `unique` drops those that rounding made equal.
