@@ -88,7 +88,8 @@ def test_colours_that_a_layer_denies_are_channels():
 def test_other_reading_of_a_shape_is_named_and_fits_it(shape, other):
     axes = infer_axes(shape)
     said = assumption(axes, shape)
-    assert said.startswith(f"assumed axes '{axes}' for the shape {shape}; set axes to '{other}' if ")
+    assert said.startswith(f"assumed axes '{axes}' for the shape {shape}; if ")
+    assert said.endswith(f", set '{other}' (axes)")
     assert resolve_axes(other, shape).letters == other
     assert not assumption(Axes(axes.letters), shape)  # they were given
 

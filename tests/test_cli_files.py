@@ -311,3 +311,15 @@ def test_messages_of_detect_name_flags_that_it_has(tmp_path, capsys):
     assert "pixels (--max-size " in capsys.readouterr().err
     assert main(call) == 1
     assert capsys.readouterr().err.endswith("(or give --overwrite)\n")
+
+
+def test_assumed_axes_are_told_with_the_flag_that_sets_them(tmp_path, capsys):
+    planes, both = tmp_path / "planes", np.random.default_rng(0).poisson(30, (2, 128, 128)).astype("u2")
+    planes.mkdir()
+    for index, plane in enumerate(both):
+        tifffile.imwrite(planes / f"{index}.tif", plane)
+    assert main(["denoise", str(planes), "--stack", "-o", str(tmp_path / "a.ome.tif"), "--strength", "0"]) == 0
+    assert main(["noise", str(planes)]) == 0
+    said = capsys.readouterr()
+    for text in said:
+        assert "if dimension 0 holds channels, set 'CYX' (--axes)\n" in text

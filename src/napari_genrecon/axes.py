@@ -146,7 +146,7 @@ def infer_axes(shape: Sequence[int], *, rgb: bool | None = None) -> Axes:
     spatial = "YXS" if colour else "YXC" if channels_last else "YX"
     if len(shape) - len(spatial) not in _LEADING:
         raise ImageError(
-            f"image has {len(shape)} dimensions, shape {tuple(shape)}: say in axes what they mean, for example 'PTZCYX'"
+            f"image has {len(shape)} dimensions, shape {tuple(shape)}: say what they mean (axes), for example 'PTZCYX'"
         )
     # A letter may appear only once: with C or S last, the third leading dimension becomes P.
     leading = _LEADING[len(shape) - 2] if spatial == "YX" else _before(len(shape) - 3)
@@ -166,11 +166,11 @@ def assumption(axes: Axes, shape: Sequence[int], *, eight_bit: bool = False) -> 
         Whether its dtype is uint8, as is usual for RGBA images.
 
     >>> assumption(infer_axes((2, 512, 512)), (2, 512, 512))
-    "assumed axes 'ZYX' for the shape (2, 512, 512); set axes to 'CYX' if dimension 0 holds channels"
+    "assumed axes 'ZYX' for the shape (2, 512, 512); if dimension 0 holds channels, set 'CYX' (axes)"
     """
     other, reason = _other_reading(axes.letters, tuple(int(n) for n in shape), eight_bit) if axes.assumed else ("", "")
     shown = tuple(int(n) for n in shape)
-    return other and f"assumed axes '{axes}' for the shape {shown}; set axes to '{other}' if {reason}"
+    return other and f"assumed axes '{axes}' for the shape {shown}; if {reason}, set '{other}' (axes)"
 
 
 def _other_reading(letters: str, shape: tuple[int, ...], eight_bit: bool) -> tuple[str, str]:

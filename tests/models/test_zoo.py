@@ -165,7 +165,7 @@ def test_use_of_a_model_of_others_is_pointed_out(tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "factor": (lambda image: upscale(image, model="compact", factor=4), "enlarges 2 times, got factor=4"),
+    "factor": (lambda image: upscale(image, model="compact", factor=4), "enlarges 2 times, and the factor is 4"),
     "strength": (lambda image: denoise(image, model="dncnn", strength=0.5), "strength must be 1"),
     "frames": (lambda image: denoise(image, model="dncnn", frames="Z", axes="YX"), "frames must be 'none'"),
     "prior": (lambda image: deblur(image, 3.0, model="dncnn"), "made by others, and serves the task 'denoise' only"),

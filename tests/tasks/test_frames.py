@@ -190,7 +190,9 @@ def test_drift_and_bleaching_are_measured_and_told():
 
 
 def test_axis_that_is_not_there_is_refused():
-    with pytest.raises(ImageError, match=r"frames is 'T', and this image has the axes ZYX: say in axes .* 'TYX'"):
+    with pytest.raises(
+        ImageError, match=r"frames is 'T', and this image has the axes ZYX: say which dimension is T .* 'TYX'"
+    ):
         run(recorded(still(3)), axes="ZYX", frames="T")
     with pytest.raises(OptionError, match="frames must be 'auto', 'none', 'T' or 'Z', got 'X'"):
         DenoiseOptions(frames="X")
@@ -199,9 +201,25 @@ def test_axis_that_is_not_there_is_refused():
 def test_frames_that_do_not_help_are_denoised_by_themselves(monkeypatch):
     monkeypatch.setattr(neighbours, "_GIVEN_BACK", -1.0)
     movie = recorded(still(3))
-    with pytest.warns(GenReconWarning, match="neighbouring frames were tried .* frames='T' uses them all the same"):
+    with pytest.warns(GenReconWarning, match="neighbouring frames were tried .* 'T' uses them all the same"):
         ours = denoise(movie, noise=WHITE, axes="TYX")
     np.testing.assert_array_equal(ours, run(movie, frames="none").data)
+
+
+@pytest.mark.parametrize("way", ["none", "auto", "T"])
+def test_comparing_frames_is_told_before_it_begins(monkeypatch, way):
+    def compared(*given):
+        told.append("compared")
+        return kept(*given)
+
+    told: list[str] = []
+    kept = neighbours.DenoiseFrames
+    monkeypatch.setattr(neighbours, "DenoiseFrames", compared)
+    steps = denoise_steps(recorded(still(3)), DenoiseOptions(noise=WHITE, axes="TYX", frames=way))
+    for progress in steps:
+        told.append(progress.note)
+    at = [i for i, note in enumerate(told) if note == "compared"]
+    assert [told[i - 1] for i in at] == ["comparing neighbouring frames"] * (way != "none")
 
 
 def test_noise_that_repeats_in_every_frame_is_not_taken_for_structure():

@@ -224,7 +224,7 @@ def test_recipe_that_takes_planes_refuses_blocks_in_a_sentence(recipe: str) -> N
 @pytest.mark.parametrize(
     ("axes", "depth", "error", "words"),
     [
-        ("TYX", 4, ImageError, "blocks are cut from stacks, and this image has the axes TYX: say in axes which"),
+        ("TYX", 4, ImageError, "blocks are cut from stacks, and this image has the axes TYX: say which"),
         ("ZYX", 13, ImageError, "blocks of 13 planes were asked for, and the stacks have 12 along Z"),
         ("ZYX", 1, OptionError, "depth must"),
     ],

@@ -133,7 +133,7 @@ def test_regions_that_cannot_be_get_a_sentence(region, sentence, image):
 
 
 def test_whole_without_a_region_gets_a_sentence(image):
-    with pytest.raises(OptionError, match="no region is given"):
+    with pytest.raises(OptionError, match=r"give the region, too \(region\)"):
         denoise(image, whole=True)
 
 

@@ -52,7 +52,7 @@ def test_targets_are_cut_where_the_images_are():
 
 
 def test_blocks_need_a_stack():
-    with pytest.raises(ImageError, match="has the axes TYX: say in axes which dimension is Z"):
+    with pytest.raises(ImageError, match="has the axes TYX: say which dimension is Z"):
         cut_crops(stack(8, 64, 64), CropOptions(depth=4), axes="TYX")
 
 

@@ -21,7 +21,7 @@ def test_layer_with_channels_last_gives_its_own_shape_and_says_what_was_assumed(
     noisy = np.random.default_rng(0).poisson([30, 300], (32, 32, 2)).astype("u2")
     viewer = ViewerModel()
     layer = viewer.add_image(noisy, name="cells")
-    with pytest.warns(GenReconWarning, match="assumed axes 'YXC' .* set axes to 'ZYX'"):
+    with pytest.warns(GenReconWarning, match="assumed axes 'YXC' .* set 'ZYX'"):
         found = add_result(viewer, "denoise", layer)
     np.testing.assert_array_equal(found.data, denoise(noisy, axes="YXC"))
     assert found.metadata["genrecon"]["axes"] == {"letters": "YXC", "assumed": True}

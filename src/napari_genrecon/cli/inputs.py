@@ -23,17 +23,17 @@ def add_folder_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recursive", action="store_true", help="take the images in subfolders of a folder, too")
 
 
-def process_each(paths: list[Path], process: Callable[[Path], str], *, debug: bool) -> int:
-    """Process all files, report those that fail, and return how many failed."""
+def process_each(parsed: argparse.Namespace, process: Callable[[Path], str]) -> int:
+    """Process all files of a command, report those that fail, and return how many failed."""
     failed = 0
-    for path in paths:
+    for path in parsed.inputs:
         try:
             text = process(path)
         except Exception as error:  # one bad file must not end a batch, nor show the user a traceback
-            if debug:
+            if parsed.debug:
                 raise
             failed += 1
-            warn(f"{path}: {sentence(error, path)}")
+            warn(f"{path}: {sentence(error, path, options=vars(parsed))}")
         else:
             say(text)
     return failed

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from napari_genrecon.axes import assumption
-from napari_genrecon.cli.inputs import process_each
+from napari_genrecon.cli.inputs import process_each, with_flags
 from napari_genrecon.cli.terminal import FAILED, IMAGES, Subparsers, add_command, add_series, say, watch
 from napari_genrecon.errors import ImageError
 from napari_genrecon.shell import quoted
@@ -61,7 +61,7 @@ def add_commands(commands: Subparsers) -> None:
 
 
 def _noise(parsed: argparse.Namespace) -> int:
-    return FAILED if process_each(parsed.inputs, lambda path: _noise_text(path, parsed), debug=parsed.debug) else 0
+    return FAILED if process_each(parsed, lambda path: _noise_text(path, parsed)) else 0
 
 
 def _noise_text(path: Path, parsed: argparse.Namespace) -> str:
@@ -81,7 +81,7 @@ def _noise_text(path: Path, parsed: argparse.Namespace) -> str:
     assumed = " (assumed)" if image.axes.assumed else ""
     # Wrong axes give a wrong noise model without any other sign of it.
     doubt = assumption(image.axes, image.data.shape, eight_bit=image.data.dtype == "uint8")
-    note = f"note: {doubt}\n" if doubt else ""
+    note = f"note: {with_flags(doubt, vars(parsed))}\n" if doubt else ""
     return f"{path} {tuple(image.data.shape)} {image.axes}{assumed}\n{note}{noise_report(noise)}"
 
 
@@ -96,7 +96,7 @@ def _verify(parsed: argparse.Namespace) -> int:
             raise ImageError("changed since it was made: " + "; ".join(changed))
         return f"{path}: unchanged since it was made"
 
-    return FAILED if process_each(parsed.inputs, check, debug=parsed.debug) else 0
+    return FAILED if process_each(parsed, check) else 0
 
 
 def _replay(parsed: argparse.Namespace) -> int:
@@ -108,7 +108,7 @@ def _replay(parsed: argparse.Namespace) -> int:
             raise ImageError(str(found))
         return f"{path}: {found}"
 
-    return FAILED if process_each(parsed.inputs, replay, debug=parsed.debug) else 0
+    return FAILED if process_each(parsed, replay) else 0
 
 
 def _check(parsed: argparse.Namespace) -> int:
@@ -118,7 +118,7 @@ def _check(parsed: argparse.Namespace) -> int:
         found = watch(check_file_steps(path, source=parsed.input), path.name)
         return f"{path}\n{found}"
 
-    return FAILED if process_each(parsed.inputs, check, debug=parsed.debug) else 0
+    return FAILED if process_each(parsed, check) else 0
 
 
 def _resolution(parsed: argparse.Namespace) -> int:
@@ -134,7 +134,7 @@ def _resolution(parsed: argparse.Namespace) -> int:
         found = resolution(image.data, None if other is None else other.data, axes=image.axes, pixel_size=size)
         return "\n".join([str(path), *map(str, found)])
 
-    return FAILED if process_each(parsed.inputs, measure, debug=parsed.debug) else 0
+    return FAILED if process_each(parsed, measure) else 0
 
 
 def _blur(parsed: argparse.Namespace) -> int:
@@ -147,7 +147,7 @@ def _blur(parsed: argparse.Namespace) -> int:
         # The command that uses the number, ready to be copied.
         return f"{path}: {found}\ngenrecon deblur {quoted(path)} --psf {found.fwhm:.1f}"
 
-    return FAILED if process_each(parsed.inputs, measure, debug=parsed.debug) else 0
+    return FAILED if process_each(parsed, measure) else 0
 
 
 def _psf(parsed: argparse.Namespace) -> int:
@@ -183,4 +183,4 @@ def _methods(parsed: argparse.Namespace) -> int:
         texts = {name: methods_text(record, defaults_of, cited) for name, record in records.items()}
         return "\n".join(text if name is None else f"{name}: {text}" for name, text in texts.items())
 
-    return FAILED if process_each(parsed.inputs, describe, debug=parsed.debug) else 0
+    return FAILED if process_each(parsed, describe) else 0

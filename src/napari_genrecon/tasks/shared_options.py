@@ -116,7 +116,7 @@ def check_common(options: Any) -> None:
     # Not every task has each of them.
     region, tile, size = (getattr(options, name, None) for name in ("region", "tile", "pixel_size"))
     if getattr(options, "whole", False) and not region:
-        raise OptionError("whole=True returns a copy of the image with a region changed, and no region is given")
+        raise OptionError("whole returns a copy of the image with a region changed: give the region, too (region)")
     if tile is not None:
         # Only whether it is possible: the stride belongs to a model that is not known yet.
         check_tile(tile, 1)

@@ -305,7 +305,7 @@ def _fitting(source: ImageArray, options: DeblurOptions) -> tuple[Axes, NDArray[
             peaks = psf.max(axis=(1, 2))
             flat = f"give a psf of two dimensions, such as its plane {int(peaks.argmax())}, which is the brightest"
         raise ImageError(
-            f"psf has shape {psf.shape} (Z, Y, X) but the image, of axes {axes}, has no Z: name it in axes, or {flat}"
+            f"psf has shape {psf.shape} (Z, Y, X) but the image, of axes {axes}, has no Z: name it (axes), or {flat}"
         )
     return axes, psf
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import Reader
+from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import Tile, TileGrid, middle
 from napari_genrecon.errors import ImageError
 from napari_genrecon.models import PerAxis, find_model
@@ -65,8 +66,8 @@ class Frames:
 
 def plan_frames(
     source: ImageArray, planes: DenoisePlanes, wanted: str, *, tile: int | tuple[int, int] | None
-) -> Frames:
-    """Decide whether neighbouring frames are used, and plan it.
+) -> Generator[Progress, None, Frames]:
+    """Decide whether neighbouring frames are used, and plan it; yields `Progress` before frames are read.
 
     Parameters
     ----------
@@ -87,6 +88,7 @@ def plan_frames(
     axis = _axis(wanted, planes.axes, source.shape)
     if axis is None or not any(planes.channels):
         return Frames()
+    yield Progress(0, 0, "comparing neighbouring frames")
     letter, read = planes.axes.letters[axis], Reader(source)
     channels = tuple(
         channel and _with_facts(channel, list(_changes(read, planes, channel, index, axis)))
@@ -99,7 +101,7 @@ def plan_frames(
             facts={"axis": None},
             notes=(
                 f"neighbouring frames were tried and explain too little of each other, so every frame was denoised by "
-                f"itself; frames='{letter}' uses them all the same",
+                f"itself; '{letter}' uses them all the same (frames)",
             ),
         )
     grid = _grid(source.shape, planes, axis, tile)
@@ -141,7 +143,7 @@ def _axis(wanted: str, axes: Axes, shape: Sequence[int]) -> int | None:
     letter = "T" if wanted == "auto" else wanted
     if letter not in axes.letters:
         raise ImageError(
-            f"frames is '{letter}', and this image has the axes {axes}: say in axes which dimension is {letter}, such "
+            f"frames is '{letter}', and this image has the axes {axes}: say which dimension is {letter} (axes), such "
             f"as '{letter}YX', or choose frames 'none'"
         )
     axis = axes.letters.index(letter)

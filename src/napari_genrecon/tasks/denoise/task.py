@@ -346,7 +346,7 @@ def denoise_steps(
     started = time.perf_counter()
     yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
     source = as_source(image)
-    plan = _plan(source, options)
+    plan = yield from _plan(source, options)
     yield Progress(0, 0, "loading the network")
     # Under its own note, as this may take seconds; the tiles find it loaded.
     load_network(find_model(options.model, "denoise"), options.device, precision=options.precision)
@@ -381,12 +381,12 @@ def expected_seconds(image: ImageArray, options: DenoiseOptions) -> float:
 def measured_planes(image: ImageArray, axes: Axes) -> DenoisePlanes:
     """Return the tile function of `denoise` with all that it measures: training must see what the network will see."""
     # The plan measures all that the network is told; the rest of it is dropped.
-    kernel = _plan(as_source(image), DenoiseOptions(axes=axes.letters, frames="none")).kernel
+    kernel = finish(_plan(as_source(image), DenoiseOptions(axes=axes.letters, frames="none"))).kernel
     assert isinstance(kernel, DenoisePlanes)
     return kernel
 
 
-def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
+def _plan(source: ImageArray, options: DenoiseOptions) -> Generator[Progress, None, Plan]:
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "denoise")
     device = resolve_device(options.device)
@@ -415,7 +415,7 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
     # After the channels, whose transforms it changes, and before frames, which use these.
     planes = planes.conserving_light(sampled)
     # May run a trial on some frames, if the choice is "auto".
-    fused = plan_frames(seen, planes, _frames(spec, options), tile=options.tile)
+    fused = yield from plan_frames(seen, planes, _frames(spec, options), tile=options.tile)
     if options.uncertainty:
         check_uncertainty(spec, fused=fused.kernel is not None)
     # Neighbouring frames take memory of their own, so that their plan brings its tiles.

@@ -179,7 +179,7 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
     axes = resolve_axes(options.axes, source.shape)
     if options.volume and "Z" not in axes.letters:
         raise ImageError(
-            f"the image has the axes {axes} and no Z, which 'volume' needs: say in axes which dimension is Z, or "
+            f"the image has the axes {axes} and no Z, which 'volume' needs: say which dimension is Z (axes), or "
             "search every plane by itself"
         )
     sampled = _sampled(source, axes)

@@ -210,8 +210,8 @@ def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tupl
         # Networks of others enlarge by one factor; ours do all of them.
         if spec.scaling and spec.scale.x != options.factor:
             raise OptionError(
-                f"the model {spec.name!r} enlarges {spec.scale.x} times, got factor={options.factor}: set the factor "
-                f"to {spec.scale.x}, or choose another model"
+                f"the model {spec.name!r} enlarges {spec.scale.x} times, and the factor is {options.factor}: set it to "
+                f"{spec.scale.x} (factor), or choose another model"
             )
         check_views(spec, options.self_ensemble)
         return spec, "asked for"

@@ -136,7 +136,7 @@ def work_along_z(source: ImageArray, axes: Axes, options: UpscaleZOptions) -> in
 def _check_stack(shape: tuple[int, ...], axes: Axes) -> None:
     if "Z" not in axes.letters:
         raise ImageError(
-            f"upscale_z needs a z-stack, and this image has the axes {axes}: say in axes which dimension is Z, for "
+            f"upscale_z needs a z-stack, and this image has the axes {axes}: say which dimension is Z (axes), for "
             "example 'ZYX', or take 'upscale'"
         )
     planes, side = shape[axes.letters.index("Z")], min(shape[axes.y], shape[axes.x])

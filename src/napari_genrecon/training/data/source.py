@@ -141,8 +141,8 @@ class CropSource:
         letters = outer_letters(self.axes)
         if "Z" not in letters:
             raise ImageError(
-                f"blocks are cut from stacks, and this image has the axes {self.axes}: say in axes which dimension is "
-                "Z, or leave out the depth"
+                f"blocks are cut from stacks, and this image has the axes {self.axes}: say which dimension is Z "
+                "(axes), or leave out the depth"
             )
         # In C order, neighbours along Z lie as far apart as all dimensions after Z have places.
         z = letters.index("Z")
