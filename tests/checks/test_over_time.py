@@ -55,10 +55,13 @@ def test_rounding_of_a_still_scene_is_no_structure():
 
 def test_dropped_frames_say_nothing():
     noisy = scene() + noise(20)
-    noisy[3] = np.nan
-    found = compared(noisy, np.where(np.isnan(noisy), np.nan, scene()), NoiseModel.white(SIGMA))
-    assert found.frames == 19
-    assert not found.places
+    noisy[3], noisy[7] = np.nan, 0.0
+    restored = np.repeat(scene()[None], 20, axis=0)
+    restored[[3, 7]] = noisy[[3, 7]]
+    found = check(noisy, restored, noise=NoiseModel.white(SIGMA), axes="TYX").verdict
+    assert found.together.frames == 18
+    assert "mean of 18 frames" in str(found)
+    assert not found.together.places
 
 
 @pytest.mark.parametrize(("sign", "kind"), [(1, "weakened"), (-1, "added")])

@@ -31,8 +31,9 @@ class OverTime:
     restored: Plane | float = 0.0
 
     def add(self, noisy: Plane, restored: Plane) -> None:
-        """Count a frame (Y, X); a dropped one, without a finite pixel, says nothing."""
-        if np.isfinite(noisy).any():
+        """Count a frame (Y, X); a dropped one, of one value or without a finite pixel, says nothing."""
+        known = noisy[np.isfinite(noisy)]
+        if known.size and np.ptp(known):
             self.frames, self.noisy, self.restored = self.frames + 1, self.noisy + noisy, self.restored + restored
 
     def test(self, noise: NoiseModel, *, step: float, plane: tuple[int, ...], pixels: int) -> PlaneCheck | None:

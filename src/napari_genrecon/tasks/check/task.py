@@ -159,7 +159,7 @@ def check_steps(
     found: list[PlaneCheck] = []
     trusted: list[Expected] = []
     planes = list(_planes(tuple(source.shape), letters, len(models)))
-    frames, over_time, means = _frames(tuple(source.shape), letters), OverTime(), []
+    frames, over_time, means, counted = _frames(tuple(source.shape), letters), OverTime(), [], 0
     # The more pixels, the further noise alone gets: the limit is that of the whole stack, and of the means of frames.
     compared = len(planes) + (len(planes) // frames if frames > 1 else 0)
     pixels = compared * source.shape[letters.y] * source.shape[letters.x]
@@ -177,7 +177,7 @@ def check_steps(
         over_time.add(noisy, after)
         if count % frames == 0:  # that was the last one of a channel at a place along Z
             means.append(over_time.test(models[channel], step=step, plane=index, pixels=pixels))
-            over_time = OverTime()
+            over_time, counted = OverTime(), max(counted, over_time.frames)
         if expected is not None:
             trusted.append(expected_plane(as_plane(as_numpy(expected[region]), letters), after, models[channel], index))
         if deviations is not None:
@@ -188,7 +188,7 @@ def check_steps(
     yield Progress(len(planes), len(planes), "comparing the sharpness with that of a simulation")
     blur = sharpest.blur(max(_step(source.dtype), _step(restored.dtype)))
     error = expected_of(trusted) if trusted else None
-    return Check(verdict(found, blur, error, together(frames, [each for each in means if each])), deviations)
+    return Check(verdict(found, blur, error, together(counted, [each for each in means if each])), deviations)
 
 
 class _Sharpest:
