@@ -334,3 +334,9 @@ def test_unknown_keyword_of_upscale_is_named(option):
     """Keywords that the old way takes must not make it take any."""
     with pytest.raises(TypeError, match=rf"upscale\(\) got an unexpected keyword argument '{option}'"):
         upscale(stack(), **{option: 2})
+
+
+@pytest.mark.parametrize(("image", "options"), [(np.ones((40, 40)), {}), (stack(), {"spacing": 1.1})])
+def test_what_is_no_stack_is_refused_before_anything_is_measured(image, options):
+    with pytest.raises((ImageError, OptionError), match="upscale_z (needs a z-stack|makes voxels as tall as wide)"):
+        next(upscale_z_steps(image, UpscaleZOptions(**options)))

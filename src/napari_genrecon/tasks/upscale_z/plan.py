@@ -25,7 +25,7 @@ from napari_genrecon.tasks.upscale_z.axial_views import AxialUpscale
 from napari_genrecon.tasks.upscale_z.fine_tune_cache import TRAINING_WORK, is_cached
 from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
 
-__all__ = ["plan_axial", "work_along_z"]
+__all__ = ["check_stack", "plan_axial", "work_along_z"]
 
 _SMALLEST, _LARGEST = min(FACTORS), max(FACTORS)
 _VIEWS = 2  # every voxel goes through the network as part of an XZ and of a YZ plane
@@ -49,17 +49,8 @@ def plan_axial(
         Axes, crops and noise of the stack.
     later : bool
         Whether the stack is enlarged right after the training, so that progress must count it.
-
-    Raises
-    ------
-    ImageError
-        If the image is no z-stack.
-    OptionError
-        If the voxels are not taller than wide.
     """
-    # All that can be refused is refused before the training, which takes minutes.
     factor, said = _factor_along_z(options)
-    _check_stack(source.shape, measured.axes)
     device = resolve_device(options.device)
     spec, noise = _start(options), noise_to_remove(measured.noise, options)
     # In pixels that go through the network, like the work of the training.
@@ -113,16 +104,8 @@ def _factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
 
 
 def work_along_z(source: ImageArray, axes: Axes, options: UpscaleZOptions) -> int:
-    """Return the work in pixels that go through the network; training counts unless its result is cached.
-
-    Raises
-    ------
-    ImageError
-        If the image is no z-stack.
-    OptionError
-        If the voxels are not taller than wide.
-    """
-    _check_stack(source.shape, axes)
+    """Return the work in pixels that go through the network; training counts unless its result is cached."""
+    check_stack(source.shape, axes, options)
     trainer = AxialTrainer(_start(options), options, _factor_along_z(options)[0], resolve_device(options.device))
     # The key reads the sampled planes of the image, which `is_cached` asks for only if there is a cached training.
     training = (
@@ -133,7 +116,17 @@ def work_along_z(source: ImageArray, axes: Axes, options: UpscaleZOptions) -> in
     return training + round(_VIEWS * share * source.size)
 
 
-def _check_stack(shape: tuple[int, ...], axes: Axes) -> None:
+def check_stack(shape: tuple[int, ...], axes: Axes, options: UpscaleZOptions) -> None:
+    """Refuse what cannot be upscaled along z.
+
+    Raises
+    ------
+    ImageError
+        If the image is no z-stack.
+    OptionError
+        If the voxels are not taller than wide.
+    """
+    _factor_along_z(options)
     if "Z" not in axes.letters:
         raise ImageError(
             f"upscale_z needs a z-stack, and this image has the axes {axes}: say which dimension is Z (axes), for "

@@ -20,7 +20,7 @@ from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.plan import measure, run_audited
 from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
-from napari_genrecon.tasks.upscale_z.plan import plan_axial, work_along_z
+from napari_genrecon.tasks.upscale_z.plan import check_stack, plan_axial, work_along_z
 
 __all__ = ["expected_seconds", "upscale_z", "upscale_z_steps"]
 
@@ -151,9 +151,10 @@ def upscale_z_steps(
     Result
         The pixels and the record of how they were made.
     """
-    started = time.perf_counter()
+    started, source = time.perf_counter(), as_source(image)
+    # What cannot be done is refused before the noise is measured and a network trained.
+    check_stack(source.shape, resolve_axes(options.axes, source.shape), options)
     yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
-    source = as_source(image)
     wait = is_lazy(source) if lazy is None else lazy
     # The training is part of the plan: a lazy result has its network before it is returned.
     plan = yield from plan_axial(source, options, measure(source, options), later=not wait)
