@@ -338,5 +338,5 @@ def test_unknown_keyword_of_upscale_is_named(option):
 
 @pytest.mark.parametrize(("image", "options"), [(np.ones((40, 40)), {}), (stack(), {"spacing": 1.1})])
 def test_what_is_no_stack_is_refused_before_anything_is_measured(image, options):
-    with pytest.raises((ImageError, OptionError), match="upscale_z (needs a z-stack|makes voxels as tall as wide)"):
+    with pytest.raises((ImageError, OptionError), match=r"upscale_z (needs a z-stack|makes voxels as tall as wide)"):
         next(upscale_z_steps(image, UpscaleZOptions(**options)))

@@ -166,6 +166,41 @@ def test_zero_takes_a_class_away_and_other_keys_replace_it(opened):
     assert features(viewer, GIVEN)[2] == ""
 
 
+def test_keys_are_undone_one_by_one(opened):
+    viewer, page = opened
+    give(viewer, page, {1: 1, 2: 2})
+    give(viewer, page, {1: 2, 2: 0})
+    found = []
+    for _ in range(4):
+        page.undo()
+        found.append(dict(page.store.classes))
+    assert found == [{(0, 1): 1, (0, 2): 1}, {(0, 1): 0, (0, 2): 1}, {(0, 1): 0}, {}]
+    assert page.panel.words == "Undone: object 1 of 'objects' has no class again."
+    assert counts(page) == ["0 labels", "0 labels"]
+    assert features(viewer, GIVEN)[1] == ""
+
+
+def test_undo_takes_back_what_was_painted_after_the_last_key(opened):
+    viewer, page = opened
+    layer = viewer.layers["objects"]
+    give(viewer, page, {1: 1})
+    layer.paint((55, 75), 20)
+    assert 20 in layer.data
+    page.undo()
+    assert 20 not in layer.data
+    assert page.store.classes == {(0, 1): 0}
+
+
+def test_undo_gives_no_class_that_was_removed(opened):
+    viewer, page = opened
+    page.classes.set_names(["small", "large", "odd"])
+    give(viewer, page, {5: 3})
+    give(viewer, page, {5: 1})
+    page.classes.set_names(["small", "large"])
+    page.undo()
+    assert page.store.classes == {(0, 5): 0}
+
+
 def test_renamed_and_removed_classes_are_so_in_the_features(opened):
     viewer, page = opened
     give(viewer, page, {1: 1, 2: 2})

@@ -60,7 +60,7 @@ def test_recipe_shows_the_layers_it_needs_and_takes_its_own_defaults(opened):
     page, chooser = widget.train, widget.train.chooser
     assert not chooser.targets.native.isHidden()
     assert chooser.mode.native.isHidden()
-    assert (chooser.images.value, chooser.targets.value) == (["noisy"], ["clean"])
+    assert (chooser.images.value, chooser.targets.value) == (["noisy"], [])
     assert page.recipe["minutes"].value == 3
     assert page.model_name.value == "noisy-care"
     page.recipe["kind"].value = "noise2noise"
@@ -95,6 +95,7 @@ def test_noise2void_takes_noisy_layers_alone_says_what_its_score_means_and_shows
 
 def test_pairs_are_shown_side_by_side_before_training(opened, qtbot):
     viewer, widget = opened
+    widget.train.chooser.targets.value = ["clean"]
     press(qtbot, widget.train, widget.train.show_crops)
     assert "shows pairs of image and target" in widget.train.panel.words
     picture = viewer.layers[SHEET].data
@@ -118,6 +119,7 @@ def test_layers_that_make_no_pair_are_refused_in_the_page(opened, qtbot, targets
 def test_images_that_do_not_match_are_refused_in_the_page(opened, qtbot):
     viewer, widget = opened
     viewer.layers["clean"].data = np.roll(scene(), 9, 0)
+    widget.train.chooser.targets.value = ["clean"]
     press(qtbot, widget.train, widget.train.start)
     assert "are shifted by 9 px along y and 0 px along x" in widget.train.panel.words
 
@@ -166,7 +168,7 @@ def test_page_scrolls_to_the_progress_and_to_its_picture_unless_the_user_scrolls
 def test_denoiser_trained_in_the_window_can_be_chosen_in_denoise(opened, qtbot, kind):
     viewer, widget = opened
     widget.train.recipe["kind"].value = kind
-    widget.train.chooser.images.value = ["noisy"]
+    widget.train.chooser.images.value, widget.train.chooser.targets.value = ["noisy"], ["clean"]
     denoise = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(denoise.native)
     page = widget.train

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, Container, LineEdit, PushButton
-from napari.layers import Points
+from napari.layers import Labels, Points
 from napari.layers.base import ActionType
 
 from napari_genrecon.engine.run import Progress
@@ -38,7 +38,10 @@ __all__ = ["ClassifyPage"]
 _LEAST = 2  # labels of each class: cross-validation needs one to learn from and one to test
 _CHANGES = (ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED)  # of points, when they are done
 _CHANGED = "The objects have changed: press Classify to learn again."
-_KEYS = "Put the mouse over an object and press the key of its class, or 0 to take it away. Label ten of each class."
+_KEYS = (
+    "Put the mouse over an object and press the key of its class, or 0 to take it away; Ctrl+Z undoes that. Label ten "
+    "of each class."
+)
 
 
 class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -142,6 +145,8 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             for layer in layers:
                 if isinstance(layer, Points):
                     layer.events.data.connect(self._points_changed)  # connecting twice does nothing
+                else:
+                    layer.events.paint.connect(self._painted)
             self.chooser.following = False  # a click on another image is to look at it, no other choice
             self._store.read(self.classes.names)
             self.classes.set_names(self._store.names)
@@ -168,6 +173,11 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         if not self.panel.busy:
             self.panel.say(_CHANGED)
 
+    def _painted(self, event: Any) -> None:
+        """Leave Ctrl+Z to napari, as labels were edited last."""
+        if self._store is not None and event.source in self._store.layers:
+            self._store.before.clear()
+
     def _layer_removed(self, event: Any) -> None:
         if self._store is not None and event.value in self._store.layers:
             self._forget()
@@ -184,6 +194,19 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         except GenReconError as error:
             self.panel.complain(error)
             return
+        self._given(store)
+
+    def undo(self) -> None:
+        """Take back the last class that was given or taken away by key; without one, napari's last edit of labels."""
+        active = self._viewer.layers.selection.active
+        if self._store is not None and self._store.before:
+            self.panel.say(self._store.undo())
+            self._given(self._store)
+        elif isinstance(active, Labels):
+            active.undo()
+
+    def _given(self, store: Store) -> None:
+        """Show the classes that are given now, and learn from them."""
         store.write_given()
         store.colour(self.colour.value, self._found)
         self.classes.show_counts(store.counts())

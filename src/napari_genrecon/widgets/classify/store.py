@@ -43,12 +43,15 @@ class Store:
         Number of the class by (number of the layer, number of the object).
     names : list of str
         Names of the classes.
+    before : list of (tuple of int, int or None)
+        What `undo` takes back, the last one last: objects, and the classes that they had.
     """
 
     def __init__(self, layers: list[Labels | Points]) -> None:
         self.layers = layers
         self.classes: dict[Key, int] = {}
         self.names: list[str] = []
+        self.before: list[tuple[Key, int | None]] = []
         self._own = [OwnColours(layer) for layer in layers]
         self._painted = False
 
@@ -80,12 +83,25 @@ class Store:
 
     def rename(self, names: list[str]) -> None:
         """Change the names of the classes, in their order; labels of classes that are gone are dropped."""
+        if len(names) < len(self.names):
+            self.before.clear()  # may name a class that is gone
         self.names = names
         self.classes = {key: c for key, c in self.classes.items() if c < len(names)}
         self.write_given()
 
     def set(self, key: Key, choice: int | None) -> None:
         """Give an object a class, or take it away (None)."""
+        self.before.append((key, self.classes.get(key)))
+        self._put(key, choice)
+
+    def undo(self) -> str:
+        """Take back what was set last, and say so."""
+        key, choice = self.before.pop()
+        self._put(key, choice)
+        now = "has no class" if choice is None else f"is '{self.names[choice]}'"
+        return f"Undone: object {key[1]} of '{self.layers[key[0]].name}' {now} again."
+
+    def _put(self, key: Key, choice: int | None) -> None:
         if choice is None:
             self.classes.pop(key, None)
         else:

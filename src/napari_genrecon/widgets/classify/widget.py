@@ -42,6 +42,9 @@ class ClassifyDock(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         self.shortcuts = [QShortcut(QKeySequence(str(key)), self) for key in range(10)]
         for key, shortcut in enumerate(self.shortcuts):
             shortcut.activated.connect(partial(page.press, key))
+        undo = QShortcut(QKeySequence(QKeySequence.StandardKey.Undo), self)
+        undo.activated.connect(page.undo)
+        self.shortcuts.append(undo)
         page.keys.changed.connect(self._enable)
         self._dock = Dock(self, self, on_closed=self._closed)
 

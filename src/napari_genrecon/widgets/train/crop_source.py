@@ -166,13 +166,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         """Show the choices that a recipe needs, see `Recipe.needs`, and whether layers can be channels of one image."""
         self._needs, self._channels = needs, channels
         self.mode.visible = self.any_crops
-        self.targets.visible = "targets" in needs
-        if "targets" in needs and not self.targets.value:
-            # A guess: another image with the shape of the first one.
-            chosen = self._chosen(self.images)[:1]
-            others = [layer for layer in self._viewer.layers if isinstance(layer, Image) and layer not in chosen]
-            alike = [x.name for x in others if chosen and layer_data(x).shape == layer_data(chosen[0]).shape]
-            self.targets.value = [name for name in alike if name in self.targets.choices][:1]
+        self.targets.visible = "targets" in needs  # none is guessed: nothing tells which of two images is the target
         self._show_what_counts()
 
     @property
