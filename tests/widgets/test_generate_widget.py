@@ -299,6 +299,41 @@ def test_copied_python_makes_the_same_layer(opened, qtbot):
     assert second.metadata["genrecon"]["nature"] == "synthetic"
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_pictures_of_a_model_of_rgb_images_are_rgb(make_napari_viewer, qtbot, monkeypatch, tmp_path, dtype):
+    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+    image, labels = cells()
+    image = np.stack([image.clip(0, 255)] * 3, axis=-1).astype("u1")
+    image = (image / 255).astype(dtype) if dtype == "float32" else image
+    options = read_options({"kind": "vae", "width": 4, "latent": 6, "steps": 3, "batch": 8, "device": "cpu"})
+    train("vae", image, name="stained", labels=labels, options=options)
+    viewer = make_napari_viewer()
+    viewer.add_image(image, name="slide", rgb=True)
+    viewer.add_labels(labels, name="objects")
+    widget = GenerateWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    page = widget.sample
+    page.choice.refresh("stained")
+    page.form["n"].value, page.form["seed"].value, page.sheet.value = 4, "3", True
+    press(qtbot, page, page.run)
+    made, sheet = viewer.layers["stained synthetic"], viewer.layers["stained synthetic, side by side"]
+    assert (made.rgb, made.data.shape, made.axis_labels) == (True, (4, 32, 32, 3), ("sample", "y", "x"))
+    assert (sheet.rgb, sheet.data.shape) == (True, (65, 65, 3))
+    assert made.data.dtype == dtype
+    exec(page.as_python(), {"viewer": viewer})
+    second = viewer.layers["stained synthetic [1]"]
+    assert second.rgb
+    np.testing.assert_array_equal(made.data, second.data)
+    widget.explore.choice.refresh("stained")
+    page = explore(qtbot, widget, WALK)
+    walk = viewer.layers["stained walk"]
+    before = walk.data.copy()
+    page.results.value.value = 3.0
+    qtbot.waitUntil(lambda: (walk.data != before).any())
+    assert (walk.rgb, walk.data.shape, walk.data.dtype) == (True, (32, 32, 3), dtype)
+
+
 def test_truncation_is_offered_for_a_gan_only(opened):
     _, widget, _ = opened
     widget.sample.form["more"].value = True

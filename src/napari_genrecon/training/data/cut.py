@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.axes import Axes
+from napari_genrecon.axes import RGB_NAMES, Axes
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models.networks import NETWORKS
 from napari_genrecon.plural import number_of
@@ -149,7 +149,7 @@ def cut_crops(
     return Dataset(
         x=x, targets=wanted, source=origin[kept], place=place[kept], held_out=held, label=label[kept],
         pixel_size=pixel_size or (1.0, 1.0), units=units or ("pixel", "pixel"),
-        channel_names=_names(channel_names, x.shape[1]), low=low, high=high,
+        channel_names=_names(channel_names or _colours(sources), x.shape[1]), low=low, high=high,
         options=asdict(options) | {"mode": mode}, notes=(*notes, *more),
     )  # fmt: skip
 
@@ -369,6 +369,10 @@ def _split(
 
 def _thinned(indices: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return indices if len(indices) <= n else np.sort(rng.choice(indices, n, replace=False))
+
+
+def _colours(sources: list[CropSource]) -> tuple[str, ...]:
+    return RGB_NAMES if all(source.axes.rgb for source in sources) else ()
 
 
 def _names(names: Sequence[str], channels: int) -> tuple[str, ...]:

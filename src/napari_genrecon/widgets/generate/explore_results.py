@@ -20,7 +20,7 @@ from napari_genrecon.widgets.fit import text
 from napari_genrecon.widgets.generate.cell_features import own_features, write_scores
 from napari_genrecon.widgets.generate.explore_jobs import Map, Request, Walk
 from napari_genrecon.widgets.jobs.panel import JobPanel, picture_label, show_picture
-from napari_genrecon.widgets.layers.places import beside, look_at, put, stack_keywords
+from napari_genrecon.widgets.layers.places import beside, in_colour, look_at, put_pictures
 from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, layer_axes, layer_data, placed_as
 from napari_genrecon.widgets.pictures import pixmap
 
@@ -97,10 +97,7 @@ class Results:
     def walk(self, request: Request, found: Walk) -> None:
         """Add a layer of one picture, and show the slider that changes it."""
         picture = found.model.decode(found.start[None])[0]
-        layer = put(
-            self._viewer, picture, f"{request.card.name} walk",
-            **_synthetic(request.card), **stack_keywords(request.card, picture, "c"),
-        )  # fmt: skip
+        layer = self._put(request.card, picture, f"{request.card.name} walk", "c")
         self._walk = (found, layer)
         self.axis.choices = [(f"{axis}  (strength {share:.2f})", axis) for axis, share in found.axes]
         self.axis.value = found.axes[0][0]
@@ -123,31 +120,32 @@ class Results:
         if layer not in self._viewer.layers:
             self._panel.say("The layer of the walk was removed: press the button to start anew.")
             return
-        layer.data = walk.model.traverse(walk.start, int(self.axis.value), [self.value.value])[0]
+        picture = walk.model.traverse(walk.start, int(self.axis.value), [self.value.value])[0]
+        layer.data = in_colour(walk.model.card, picture)
 
     # --- stacks of pictures ---
 
     def blend(self, request: Request, pictures: Any) -> None:
         """Add a layer of the pictures from one to the other."""
         name = f"{request.card.name} blend {request.first} to {request.second}"
-        layer = put(
-            self._viewer, pictures, name, **_synthetic(request.card), **stack_keywords(request.card, pictures, "step")
-        )
+        layer = self._put(request.card, pictures, name, "step")
         self._first_slice(layer)
         self._panel.say(f"New layer '{layer.name}': {len(pictures)} pictures, one per slice.", "good")
 
     def posterior(self, request: Request, pictures: Any) -> None:
         """Add a layer of a cell, its reconstruction, and the pictures that it could stand for."""
         name = f"{request.card.name} of {request.first}"
-        layer = put(
-            self._viewer, pictures, name, **_synthetic(request.card), **stack_keywords(request.card, pictures, "sample")
-        )
+        layer = self._put(request.card, pictures, name, "sample")
         self._first_slice(layer)
         self._panel.say(
             f"New layer '{layer.name}'. Slice 0: the real cell; slice 1: the model's best guess; then "
             f"{len(pictures) - 2} pictures that it could stand for.",
             "good",
         )
+
+    def _put(self, card: ModelCard, pictures: Any, name: str, first: str) -> Layer:
+        metadata = {"genrecon": _record(card)}
+        return put_pictures(self._viewer, card, pictures, name, first, metadata=metadata)
 
     def _first_slice(self, layer: Layer) -> None:
         look_at(self._viewer, layer)
@@ -292,7 +290,3 @@ class Results:
 
 def _record(card: ModelCard) -> dict[str, Any]:
     return make_record("explore", "synthetic", model={"name": card.name, "kind": card.network}, warnings=[])
-
-
-def _synthetic(card: ModelCard) -> dict[str, Any]:
-    return {"metadata": {"genrecon": _record(card)}}

@@ -24,7 +24,7 @@ from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.generate.memorised import STRANGE, check_steps, pairs, verdict, with_channels
 from napari_genrecon.widgets.generate.model_choice import ModelChoice
 from napari_genrecon.widgets.jobs.panel import JobPanel, picture_label, show_picture
-from napari_genrecon.widgets.layers.places import look_at, put, stack_keywords
+from napari_genrecon.widgets.layers.places import colour_code, look_at, put_pictures, shows_colours
 from napari_genrecon.widgets.pictures import pixmap, sheet
 from napari_genrecon.widgets.words import MODEL_FILES
 
@@ -106,14 +106,16 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         options, card = self._options(), self.choice.chosen()
         given = "" if options.seed is None else f", seed={options.seed}"
         given += "" if options.truncation == 1 else f", truncation={options.truncation:g}"
-        # Dimensions before Y and X: pictures, and channels if the model has several.
-        extra = 2 if card.channels > 1 else 1
+        # Dimensions before Y and X: pictures, and channels if the model has several that are no colours.
+        rgb = shows_colours(card)
+        extra = 2 if card.channels > 1 and not rgb else 1
         scale = (*(1,) * extra, *card.pixel_size)
         units = (*("pixel",) * extra, *card.units)
         return (
             "from napari_genrecon import sample\n"
-            f"pictures = sample({options.model!r}, {options.n}{given})\n"
-            f"viewer.add_image(pictures, name={card.name + ' synthetic'!r}, scale={scale}, units={units}, "
+            f"pictures = sample({options.model!r}, {options.n}{given}){colour_code(card)}\n"
+            f"viewer.add_image(pictures, {'rgb=True, ' if rgb else ''}name={card.name + ' synthetic'!r}, "
+            f"scale={scale}, units={units}, "
             "metadata={'genrecon': {'nature': 'synthetic'}})"
         )
 
@@ -196,20 +198,13 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         """Add the layer of the pictures, and that of all side by side or None."""
         pictures = result.data
         self._made = (card.name, pictures)
-        keywords = stack_keywords(card, pictures, "sample")
-        layer = put(
-            self._viewer, pictures, f"{card.name} synthetic",
-            replace=False, helper=False, metadata={"genrecon": result.record}, **keywords,
-        )  # fmt: skip
+        given = {"replace": False, "helper": False, "metadata": {"genrecon": result.record}}
+        layer = put_pictures(self._viewer, card, pictures, f"{card.name} synthetic", "sample", **given)
         above = None
         if self.sheet.value:
             side_by_side = sheet(with_channels(pictures, card), int(np.ceil(np.sqrt(len(pictures)))))
             shown = side_by_side[0] if card.channels == 1 else side_by_side
-            more = stack_keywords(card, shown, "c") | {"axis_labels": ("c", "y", "x")[-shown.ndim :]}
-            above = put(
-                self._viewer, shown, f"{card.name} synthetic, side by side",
-                replace=False, helper=False, metadata={"genrecon": result.record}, **more,
-            )  # fmt: skip
+            above = put_pictures(self._viewer, card, shown, f"{card.name} synthetic, side by side", "c", **given)
         look_at(self._viewer, layer if above is None else above)
         show_picture(self._picture, pixmap(sheet(with_channels(pictures, card)[:_SHOWN], _COLUMNS), _WIDTH))
         return layer, above
@@ -234,9 +229,8 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         order = np.argsort(found.ratio)
         picture = pairs(samples, crops, found)[order]
         shown = picture[:, 0] if card.channels == 1 else picture
-        layer = put(
-            self._viewer, shown, f"{card.name}: sample | nearest training crop", **stack_keywords(card, shown, "sample")
-        )
+        name = f"{card.name}: sample | nearest training crop"
+        layer = put_pictures(self._viewer, card, shown, name, "sample")
         words = [
             f"Sample {index} (left), nearest training crop (right): distance {found.ratio[index]:.2f} times that of "
             f"real held-out crops{' - too near' if found.ratio[index] < found.near else ''}."
@@ -244,7 +238,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         ]
         self._pairs = (layer, words)
         look_at(self._viewer, layer)
-        self._viewer.dims.set_current_step(self._viewer.dims.ndim - shown.ndim, 0)
+        self._viewer.dims.set_current_step(self._viewer.dims.ndim - layer.ndim, 0)
         look = "bad" if found.warning else "" if np.median(found.ratio) > STRANGE else "good"
         self.panel.say(f"{verdict(found)} Layer '{layer.name}', the nearest first.", look)
         self._slice_changed()
