@@ -538,3 +538,11 @@ def test_both_types_of_64_bits_are_stored(tmp_path, dtype):
     image = np.full((8, 9), 2**62, dtype)
     path = finish(write_zarr_steps(tmp_path / "a.ome.zarr", image, ImageMeta(axes=Axes("YX"))))
     np.testing.assert_array_equal(np.asarray(open_image(path).data), image)
+
+
+@pytest.mark.parametrize("axes", ["YXS", "YXC", "ZYXS", "YZX"])
+def test_planes_are_stored_whole_wherever_their_dimensions_are(tmp_path, axes):
+    """A plane that is cut into single rows is read a hundred times slower."""
+    pixels = np.zeros(tuple({"Z": 2, "S": 3, "C": 2}.get(letter, 70) for letter in axes), np.uint8)
+    target = write(tmp_path / "a.ome.zarr", pixels, ImageMeta(axes=Axes(axes)))
+    assert zarr.open_group(target, mode="r")["0"].chunks == (1,) * (len(axes) - 2) + (70, 70)

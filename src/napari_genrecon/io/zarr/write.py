@@ -178,16 +178,16 @@ def _in_ome_order(data: ImageArray, about: ImageMeta) -> tuple[Any, ImageMeta]:
         names, colors = ("red", "green", "blue", "alpha"), ("#ff0000", "#00ff00", "#0000ff", "#ffffff")
         n = data.shape[-1]
         more = replace(more, channel_names=names[:n], channel_colors=colors[:n])
-    return _as_dask(data).transpose(order), replace(more, axes=axes, layer=layer)
+    return _as_dask(data, about.axes).transpose(order), replace(more, axes=axes, layer=layer)
 
 
-def _as_dask(data: ImageArray) -> Any:
+def _as_dask(data: ImageArray, axes: Axes) -> Any:
     import dask.array as da
 
     if hasattr(data, "dask"):
         return data
     # One plane thick, as viewers show planes; a plane in pieces that fit into memory several times.
-    chunks = tuple(min(n, CHUNK) if i >= len(data.shape) - 2 else 1 for i, n in enumerate(data.shape))
+    chunks = tuple(min(n, CHUNK) if i in (axes.y, axes.x) else 1 for i, n in enumerate(data.shape))
     # With a name of its own choice, dask would hash all pixels to find it.
     return da.from_array(data, chunks=chunks, name=False)
 
