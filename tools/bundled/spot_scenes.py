@@ -14,17 +14,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_genrecon.numerics.blobs.filters import noise_field
+from napari_genrecon.numerics.blobs.spot_scene import answers, draw_spots
 
 __all__ = ["SpotScene", "draw_correlation", "draw_scene"]
 
 Floats = NDArray[np.floating]
 
 SIGMAS = (0.7, 3.5)  # s.d. of the spots in pixels: full widths at half maximum of 1.6 to 8.2
-# S.d. of the heat around a centre: at least so many pixels (narrower, and a centre between two pixels is weak), and so
-# many s.d. of the spot (the centre of a wide, dim one is uncertain: asked for to a pixel, it is improbable everywhere).
-HEAT, _WIDE = 0.9, 0.5
-AT, AWAY = 0.58, 0.21  # heat 1.04 and 1.77 of these s.d. from a centre: a spot is there, and none is
-_REACH = 6  # pixels around a centre that have heat
 _DENSITY = (1e-4, 1.2e-2)  # spots per pixel
 _CROWDED = 0.035  # most spots per squared s.d.: with more, they are a texture
 _DIM, _BRIGHT = (2.5, 8.0), (8.0, 60.0)  # heights in s.d. of the noise under the best filter
@@ -45,12 +41,12 @@ def draw_scene(rng: np.random.Generator, side: int, rho: tuple[float, float]) ->
     sigma, places = _sizes_and_places(rng, side)
     clean = _background(rng, side)
     heights = _heights(rng, sigma, rho)
-    clean += _spots(places, sigma, heights, side)
+    clean += draw_spots(places, sigma, heights, side)
     if rng.random() < 0.15:  # dark ones, which are none
         n = max(1, len(places) // 2)
         width = np.full(n, np.exp(rng.uniform(*np.log(SIGMAS))))
-        clean -= _spots(rng.uniform(0, side, (n, 2)), width, _heights(rng, width, rho), side)
-    heat, size = _answers(places, sigma, side)
+        clean -= draw_spots(rng.uniform(0, side, (n, 2)), width, _heights(rng, width, rho), side)
+    heat, size = answers(places, sigma, side)
     return SpotScene(_noisy(rng, clean, rho).astype(np.float32), rho, heat, size, places)
 
 
@@ -82,25 +78,6 @@ def _heights(rng: np.random.Generator, sigma: Floats, rho: tuple[float, float]) 
     level = np.exp(rng.uniform(*np.log(_DIM if rng.random() < 0.6 else _BRIGHT)))
     level = level * np.exp(rng.normal(0, rng.choice([0.1, 0.5]), len(sigma)))
     return np.asarray(level * np.sqrt(power / np.pi) / sigma)
-
-
-def _spots(places: Floats, sigma: Floats, heights: Floats, side: int) -> Floats:
-    along = [np.exp(-0.5 * ((np.arange(side) - at[:, None]) / sigma[:, None]) ** 2) for at in places.T]
-    return np.asarray((heights[:, None] * along[0]).T @ along[1])
-
-
-def _answers(places: Floats, sigma: Floats, side: int) -> tuple[Floats, Floats]:
-    heat, size = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
-    window = np.mgrid[-_REACH : _REACH + 1, -_REACH : _REACH + 1].reshape(2, -1)  # (2, W)
-    pixels = np.round(places).astype(int)[:, :, None] + window  # (N, 2, W)
-    width = np.maximum(HEAT, _WIDE * sigma)[:, None]
-    values = np.exp(-0.5 * ((pixels - places[:, :, None]) ** 2).sum(axis=1) / width**2).astype(np.float32)
-    inside = np.all((pixels >= 0) & (pixels < side), axis=1)
-    at = (pixels[:, 0][inside], pixels[:, 1][inside])
-    np.maximum.at(heat, at, values[inside])
-    own = values[inside] >= heat[at]  # of two spots, the one with more heat gives the size
-    size[at[0][own], at[1][own]] = np.broadcast_to(np.log(sigma)[:, None], values.shape)[inside][own]
-    return heat, size
 
 
 # --- what is no spot ---
