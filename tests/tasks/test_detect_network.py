@@ -246,7 +246,8 @@ def test_command_line_finds_what_python_finds_and_records_the_network(tmp_path):
         ({"method": "net", "volume": True}, "method 'net' searches plane by plane"),
         ({"method": "net", "max_size": 20.0}, "sizes from 2 to 20 pixels were asked for, and method 'net' knows spots"),
         ({"method": "net", "clicks": np.ones((1, 2))}, "method 'net' looks for spots as it was trained to"),
-        ({"method": "best"}, "method must be 'auto', 'log', 'net', 'features' or 'heatmap', got 'best'"),
+        ({"method": "adapted", "volume": True}, "method 'adapted' searches plane by plane"),
+        ({"method": "best"}, "method must be 'auto', 'log', 'net', 'adapted', 'features' or 'heatmap', got 'best'"),
     ],
 )
 def test_options_that_cannot_work_get_a_sentence(options, sentence):

@@ -50,6 +50,7 @@ CHOICE_WORDS = {
     "biharmonic": "smooth (biharmonic)",
     "log": "filters (log)",
     "net": "network for spots (net)",
+    "adapted": "adapted network (adapted)",
     "features": "several features (features)",
     "heatmap": "heat map (heatmap)",
     "cuda": "NVIDIA GPU (cuda)",

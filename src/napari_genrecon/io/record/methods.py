@@ -43,6 +43,8 @@ _HOW = {
     ("deblur", "rl"): "(Richardson-Lucy with total variation: Dey et al. 2006, doi:10.1002/jemt.20294)",
     ("detect", "log"): f"for blobs (Lindeberg 1998, doi:10.1023/A:1008045108935) {_RATE}",
     ("detect", "net"): f"for spots with a network trained on simulated scenes {_RATE}",
+    ("detect", "adapted"): "for spots with a network that was trained further on simulated images like this one "
+    "(Speiser et al. 2021, doi:10.1038/s41592-021-01236-x), in which its false findings were counted",
     ("inpaint", "pnp"): _PNP,
     ("inpaint", "network"): _BIAS_FREE,
     ("inpaint", "biharmonic"): "(the biharmonic equation: Damelin & Hoang 2018, doi:10.1155/2018/3950312)",

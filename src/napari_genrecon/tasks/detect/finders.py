@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,9 @@ from napari_genrecon.numerics.blobs.filters import (
 from napari_genrecon.numerics.blobs.maxima import centred, find_maxima, refined
 from napari_genrecon.numerics.blobs.spot_planes import REACH, spot_planes
 from napari_genrecon.tasks.detect.options import DetectOptions
+from napari_genrecon.tasks.detect.spot_noise import SpotNoise
 
-__all__ = ["SMALLEST_PLANE", "TILE", "Finder", "LogFinder", "NetFinder", "finders_of"]
+__all__ = ["SMALLEST_PLANE", "TILE", "Answer", "Finder", "LogFinder", "NetFinder", "finders_of"]
 
 Values = NDArray[np.float32]
 
@@ -91,6 +92,15 @@ class LogFinder:
         return find_blobs(values, self.filters, ends)
 
 
+class Answer(NamedTuple):
+    """What a network says of a plane: its heat (Y, X), and of every candidate the pixel, s.d. and evidence."""
+
+    heat: Values
+    where: NDArray[np.intp]  # (N, 2)
+    sigma: NDArray[np.floating]  # (N,), in pixels
+    evidence: NDArray[np.floating]  # (N,)
+
+
 @dataclass(frozen=True, slots=True)
 class NetFinder:
     """Maxima of the answer of a network, in planes."""
@@ -98,6 +108,9 @@ class NetFinder:
     filters: Filters
     card: ModelCard
     device: str
+    weights: bytes | None = None  # to use instead of the card's
+    noise: SpotNoise | None = None  # of these weights
+    simulated: Mapping[str, float] | None = None  # what they were trained on, for the record
 
     @property
     def halo(self) -> tuple[int, ...]:
@@ -115,20 +128,24 @@ class NetFinder:
 
     def __call__(self, values: Values, ends: Sequence[tuple[bool, bool]]) -> Blobs:
         """Return the maxima of a plane, those of other sizes left out."""
+        heat, where, sigma, evidence = self.answer(values)
+        widths = np.log(self.filters.widths[:-2]) - 0.5 * math.log(3)  # of the spots that they answer most to
+        level = np.abs(np.log(sigma)[:, None] - widths).argmin(axis=1)
+        places = centred(expit(heat), refined(heat, where, (1.0, 1.0))[0], _WINDOW * sigma)
+        found = Blobs(places, np.zeros(len(where), np.float32), level, evidence)
+        return replace(found, z=heights_at(values, places, level, self.filters))
+
+    def answer(self, values: Values) -> Answer:
+        """Return what the network says of a plane, candidates of other sizes left out."""
         rho_y, rho_x = self.filters.rho
         planes = spot_planes(values, (rho_y, rho_x))
-        heat, log_sigma, odds = load_network(self.card, self.device)(planes, (rho_x, rho_y))
+        heat, log_sigma, odds = load_network(self.card, self.device, self.weights)(planes, (rho_x, rho_y))
         where = find_maxima(heat, RARE)
         sigma = np.exp(log_sigma[tuple(where.T)])
         # By a step from filter to filter more or less: sizes of dim ones are as uncertain.
         least, most = self.filters.sizes[0] / STEP, self.filters.sizes[-3] * STEP
         fits = (least < FWHM * sigma) & (FWHM * sigma < most)
-        where, sigma = where[fits], sigma[fits]
-        widths = np.log(self.filters.widths[:-2]) - 0.5 * math.log(3)  # of the spots that they answer most to
-        level = np.abs(np.log(sigma)[:, None] - widths).argmin(axis=1)
-        places = centred(expit(heat), refined(heat, where, (1.0, 1.0))[0], _WINDOW * sigma)
-        found = Blobs(places, np.zeros(len(where), np.float32), level, (heat + odds)[tuple(where.T)])
-        return replace(found, z=heights_at(values, places, level, self.filters))
+        return Answer(heat, where[fits], sigma[fits], (heat + odds)[tuple(where[fits].T)])
 
 
 def finders_of(
@@ -150,7 +167,7 @@ def finders_of(
         unknown = _unknown(filters, card, plane)
         if not unknown:
             found["net"] = [NetFinder(each, card, options.device) for each in filters]
-        elif options.method == "net":
+        elif options.method != "auto":
             raise OptionError(unknown)
     return found
 

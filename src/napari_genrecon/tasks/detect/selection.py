@@ -17,11 +17,7 @@ __all__ = ["Selection", "select", "select_spots", "without_doubles"]
 
 _MOST = 0.97  # part of the most findings that a finer filter must have: it takes fewer pairs of objects for one
 _WEIGHT = 0.8  # share of the false ones that are allowed which the filter gets that finds most
-# Among spots the network takes noise for one more often than in noise alone. So much more often, at 0.001 and at 0.006
-# spots per pixel, that about 4 % are false where 5 % are asked for, over several sizes and heights (spots as in
-# `tools/benchmark.py detect --only spots`, of other seeds).
-_CROWDED = (0.001, 0.006)
-_AMONG_SPOTS = (2.5, 2.1)
+_CROWDED = (0.001, 0.006)  # spots per pixel
 _APART = 2.0  # s.d. of the larger of two objects, within which a second one is taken for the same
 _SPOTS_APART = 1.2  # the same for spots that a network finds: nearer to each other, two of them look like one
 
@@ -107,7 +103,7 @@ def select_spots(
     order = np.argsort(-blobs.evidence, kind="stable")
     order = without_doubles(blobs, planes, filters, order, _SPOTS_APART)
     crowding = np.log(np.arange(1, len(order) + 1) / pixels)
-    among = np.interp(crowding, np.log(_CROWDED), _AMONG_SPOTS)
+    among = np.interp(crowding, np.log(_CROWDED), noise.among)
     shares = false_shares(np.maximum.accumulate(among * pixels * noise.density(blobs.evidence[order])))
     kept, shares = order[shares <= fdr], shares[shares <= fdr]
     level = int(np.bincount(blobs.level[kept]).argmax()) if len(kept) else None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,19 @@ from napari_genrecon.io.points import Points
 from napari_genrecon.io.record.provenance import machine, make_record
 from napari_genrecon.models import ModelCard, device_note, device_words, resolve_device
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.tasks.detect.finders import Finder, NetFinder, finders_of
+from napari_genrecon.tasks.detect.adapted import adapt_steps
+from napari_genrecon.tasks.detect.finders import SMALLEST_PLANE, TILE, Finder, NetFinder, finders_of
 from napari_genrecon.tasks.detect.learned import checked_clicks, checked_region, digest, learned_steps
 from napari_genrecon.tasks.detect.options import DetectOptions, Method, Objects
-from napari_genrecon.tasks.detect.planes import Channel, Found, channel_of, find_steps, search_grid, spatial_axes
+from napari_genrecon.tasks.detect.planes import (
+    Channel,
+    Found,
+    channel_of,
+    find_steps,
+    prepared,
+    search_grid,
+    spatial_axes,
+)
 from napari_genrecon.tasks.detect.selection import Selection, select, select_spots
 from napari_genrecon.tasks.detect.spot_noise import SpotNoise
 from napari_genrecon.tasks.detect.wide import WideFinder, left_out, wide_finders, wide_note
@@ -36,6 +46,7 @@ from napari_genrecon.tasks.task import Result
 __all__ = ["detect", "detect_steps", "expected_seconds"]
 
 _TRAINING = 15.0  # seconds on one core of a laptop to train on clicks (`tools/benchmark.py detect --only speed`)
+_ADAPTING = 75.0  # seconds on such a core to train on simulated images
 _UNJUDGED = (
     "clicks alone do not say what is no object, so that some points may lie on background, and how many is not known: "
     "draw a rectangle in which every object is clicked on, and choose it as 'all marked in' (complete)"
@@ -75,11 +86,13 @@ def detect(
     complete : (..., Y, X) or (Y, X) array_like, or a labels or image layer, optional
         Where it is not 0, every object is clicked on (in planes with a click): what else is there is no object. Clicks
         elsewhere only say that there is one.
-    method : {"auto", "log", "net", "features", "heatmap"}
+    method : {"auto", "log", "net", "adapted", "features", "heatmap"}
         ``"net"`` asks the bundled network, which was trained on simulated spots; for spots of 1.5 to 8.25 pixels, plane
-        by plane. ``"log"`` looks for maxima under Laplacians of Gaussians, of any size. ``"auto"`` asks both where the
-        network can work, and takes the network unless the filters find more than false ones can account for: mostly
-        objects that are larger than its spots, or very dim.
+        by plane. ``"adapted"`` first trains it on simulated images like this one: spots as wide, high and crowded, on
+        the smooth background of the image; that takes about a minute for each channel, and finds more where spots are
+        dim and crowded. ``"log"`` looks for maxima under Laplacians of Gaussians, of any size. ``"auto"`` asks the
+        filters and, where it can work, the bundled network, and takes this unless the filters find more than false ones
+        can account for: mostly objects that are larger than its spots, or very dim.
         With clicks: ``"log"`` tells objects by their height under one filter, ``"features"`` by logistic regression on
         what is in them and around them, ``"heatmap"`` by a heat map that a small network is trained to draw from the
         clicks, which takes some seconds. ``"auto"`` takes what is better where everything is clicked on, by
@@ -188,7 +201,7 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
     channels = [channel_of(crops, model) for crops, model in zip(sampled, noise, strict=True)]
     if options.clicks is not None:
         return (yield from _like_clicks(options, source, axes, sampled, channels, started))
-    searched, wide = yield from _searched(options, source, axes, channels)
+    searched, wide = yield from _searched(options, source, axes, sampled, channels)
     # Both methods have searched everything: which one finds more is not known before.
     best = _best(searched, options.fdr)
     notes = _unseen_note(best, options.fdr) + wide_note(options, _left_out(wide, best), best.count)
@@ -200,6 +213,8 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
         "method": best.method,
         "of": {search.method: search.count for search in searched},
     }
+    if best.method == "adapted":
+        facts["simulated"] = [finder.simulated for finder in best.finders if isinstance(finder, NetFinder)]
     # All channels have the same parts; the first finder stands for all.
     grid = search_grid(tuple(map(int, source.shape)), axes, best.finders[0])
     tile = {"size": list(grid.tile), "halo": list(grid.halo)}
@@ -243,15 +258,22 @@ def _best(searched: list[_Search], fdr: float) -> _Search:
 
 
 def _searched(
-    options: DetectOptions, source: ImageArray, axes: Axes, channels: list[Channel]
+    options: DetectOptions,
+    source: ImageArray,
+    axes: Axes,
+    sampled: list[list[NDArray[Any]]],
+    channels: list[Channel],
 ) -> Generator[Progress, None, tuple[list[_Search], list[tuple[WideFinder, Found]]]]:
     """Search with every method that may be taken, and for wider objects than were asked for."""
     plane, noise = (int(source.shape[axes.y]), int(source.shape[axes.x])), [channel.noise for channel in channels]
     methods, wider = finders_of(options, noise, plane), wide_finders(options, noise, plane)
-    turns: list[Sequence[Finder]] = [*methods.values(), *([wider] if wider else [])]
-    found = []
+    found, device = [], resolve_device(options.device) if methods.keys() != {"log"} else "cpu"
     # Filters run on the processor, and leave a graphics card alone.
-    with borrowed(resolve_device(options.device) if "net" in methods else "cpu"):
+    with borrowed(device):
+        if options.method == "adapted":
+            dark = options.objects == "dark"
+            methods = {"adapted": (yield from _adapted(methods["net"], sampled, channels, dark=dark))}
+        turns: list[Sequence[Finder]] = [*methods.values(), *([wider] if wider else [])]
         for turn, finders in enumerate(turns):
             # All run one after the other; progress counts them as one search.
             steps = find_steps(source, axes, channels, finders, dark=options.objects == "dark")
@@ -261,6 +283,25 @@ def _searched(
         chosen = [_chosen(f, finder, options.fdr) for f, finder in zip(each, finders, strict=True)]
         searched.append(_Search(method, finders, each, chosen))
     return searched, list(zip(wider, found[-1], strict=False))
+
+
+def _adapted(
+    finders: Sequence[Finder], sampled: list[list[NDArray[Any]]], channels: list[Channel], *, dark: bool
+) -> Generator[Progress, None, list[Finder]]:
+    """Train the network of every channel on simulated images like it."""
+    trained: list[Finder] = []
+    for index, (finder, crops, channel) in enumerate(zip(finders, sampled, channels, strict=True)):
+        assert isinstance(finder, NetFinder)
+        parts = [part for crop in crops for part in _cut(prepared(crop, channel)[0] * (-1 if dark else 1))]
+        name = f"channel {index}" if len(channels) > 1 else "the image"
+        trained.append((yield from adapt_steps(finder, parts, name)))
+    return trained
+
+
+def _cut(plane: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Cut a plane into parts that fit into memory, but for narrow rests."""
+    starts = [range(0, max(n - SMALLEST_PLANE, 0) + 1, TILE) for n in plane.shape]
+    return [plane[y : y + TILE, x : x + TILE] for y, x in product(*starts)]
 
 
 def _left_out(wide: list[tuple[WideFinder, Found]], best: _Search) -> NDArray[np.float64]:
@@ -322,7 +363,9 @@ def expected_seconds(image: Any, options: DetectOptions) -> float:
     # "auto" runs every method that fits.
     took = sum(_seconds(finders[0], flat) for finders in (*methods.values(), wider) if finders)
     trains = options.complete is not None and options.method in ("auto", "heatmap")
-    return float(source.size / side**ndim * took) + trains * _TRAINING
+    channels = 1 if axes.rgb else axes.n_channels(source.shape)
+    adapts = channels if options.method == "adapted" else 0
+    return float(source.size / side**ndim * took) + trains * _TRAINING + adapts * _ADAPTING
 
 
 def _seconds(find: Finder, values: NDArray[np.float32]) -> float:
@@ -349,7 +392,7 @@ def _part_of_all(turn: int, count: int, p: Progress) -> Progress:
 def _chosen(found: Found, finder: Finder, fdr: float) -> Selection:
     planes = _planes(found)
     if isinstance(finder, NetFinder):
-        noise = SpotNoise.of(finder.card.calibration, finder.filters.rho)
+        noise = finder.noise or SpotNoise.of(finder.card.calibration, finder.filters.rho)
         return select_spots(found.blobs, planes, finder.filters, noise, found.pixels, fdr)
     return select(found.blobs, planes, finder.filters, found.pixels, fdr)
 

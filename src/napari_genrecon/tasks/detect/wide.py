@@ -130,7 +130,7 @@ def wide_note(options: DetectOptions, left: Floats, points: int) -> list[str]:
     if len(left) <= _FEW * points:
         return []
     size = 2 * math.ceil(float(np.quantile(left, _MOST)) / 2)
-    method = " with method 'log'" if options.method == "net" else ""
+    method = " with method 'log'" if options.method in ("net", "adapted") else ""
     objects = number_of(len(left), f"{options.objects} object", f"{options.objects} objects")
     return [
         f"{objects} wider than the largest size of {options.max_size:g} pixels got no point: try a largest size "
