@@ -33,7 +33,7 @@ __all__ = ["Scenes", "adapt_steps"]
 
 Values = NDArray[np.float32]
 
-_TRAININGS, STEPS = 2, 450  # in all about a minute, 65 seconds on one core that multiplies bfloat16
+_TRAININGS, STEPS = 2, 450  # in all 65 seconds on one core that multiplies bfloat16
 _RATE = 2e-3
 _SIZE, _SIDE = 8, 96  # scenes of a step, and their side in pixels, as in the network's own training
 _SPREAD = 0.15  # of density and height from scene to scene, and of the heights in one, as s.d. of their logarithms
@@ -45,9 +45,9 @@ _TURNS = ((1, np.geomspace(1 / 6, 6, 9)), (4, np.geomspace(0.5, 2, 5)))
 _TRIED = 256  # pixels a side of these scenes
 _BEST = 6  # pairs whose mean is taken
 _FEWEST = 20  # spots that their size and number rest on, and false findings that a number in a table does
-_DEEPER = (
-    0.5  # by which dips may be deeper: those beside cells with soft edges are 0.2 to 0.4, filaments 1.3, edges 2.7
-)
+# By which dips may be deeper than simulated ones: beside cells with soft edges they are by 0.2 to 0.4, beside filaments
+# by 1.3, beside sharp edges by 2.7.
+_DEEPER = 0.5
 _COUNTED = 1 << 20  # pixels of simulated images in which false findings are counted
 _EVIDENCE = np.arange(-8.0, 6.5, 0.5)  # at which findings are counted
 _CUTS = _EVIDENCE[12::2]  # and candidates: below, there is mostly noise
@@ -263,7 +263,7 @@ def _false_findings(finder: NetFinder, scenes: Scenes) -> Generator[str, None, S
     return SpotNoise(tuple(_EVIDENCE[:rows]), tuple(logs), among=(1.0, 1.0))
 
 
-def _right(answer: Any, places: NDArray[np.float64], near: float) -> NDArray[np.bool_]:
+def _right(answer: Answer, places: NDArray[np.float64], near: float) -> NDArray[np.bool_]:
     """Return which findings have a spot of their own within reach; the surest choose first."""
     right, free = np.zeros(len(answer.where), bool), np.ones(len(places), bool)
     if not len(places):
