@@ -22,6 +22,8 @@ from napari_genrecon.numerics.blobs.spot_scene import draw_spots
 from napari_genrecon.tasks.detect import DetectOptions, adapted, detect_steps
 from napari_genrecon.tasks.detect.finders import finders_of
 
+pytestmark = pytest.mark.slow  # to find simulated images like one takes ten seconds
+
 
 def scene(seed, n=100, height=2.5, side=128, sigma=1.5, rho=0.0):
     """An image with noise of s.d. 1, and the places of its spots."""
@@ -43,7 +45,6 @@ def few_steps(monkeypatch):
     monkeypatch.setattr(adapted, "STEPS", 3)
 
 
-@pytest.mark.slow
 def test_more_of_dim_and_crowded_spots_are_found_than_by_the_network_as_it_is(monkeypatch):
     monkeypatch.setattr(adapted, "STEPS", 150)  # a third, which is enough for most of the gain
     image, places = scene(0, n=260, height=1.6, side=192)
