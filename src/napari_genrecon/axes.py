@@ -29,9 +29,9 @@ __all__ = ["COLOUR_SAMPLES", "MOST_CHANNELS", "RGB", "RGB_NAMES", "Axes", "assum
 # Number of leading dimensions -> their letters. More than three have no usual meaning.
 _LEADING = {0: "", 1: "Z", 2: "TZ", 3: "TZC"}
 RGB = 3
+"""Channels of a colour image that hold grey values; alpha is left out."""
 RGB_NAMES = ("red", "green", "blue")
 """Names of the channels of what was learnt from RGB images; by them, new pictures are known to be RGB, too."""
-"""Channels of a colour image that hold grey values; alpha is left out."""
 COLOUR_SAMPLES = (RGB, RGB + 1)
 """Samples of a pixel: RGB and RGBA."""
 MOST_CHANNELS = 8

@@ -190,7 +190,7 @@ def _best_tv(case: Case) -> np.ndarray:
     return min(results, key=lambda result: float(np.mean((result - case.clean) ** 2)))
 
 
-def _from_0_to_1(filter_one: Callable[[np.ndarray, float], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+def from_0_to_1(filter_one: Callable[[np.ndarray, float], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     """Run a filter that wants grey values from 0 to 1 and the noise s.d. in these, on an image of noise s.d. 1."""
 
     def filtered(flat: np.ndarray) -> np.ndarray:
@@ -228,9 +228,9 @@ METHODS: dict[str, Method] = {
     "Gaussian, best width": _best_gaussian,
     "NL-means": _behind_transform(_nl_means),
     "TV, best weight": _best_tv,
-    "BM3D, true noise": _behind_transform(_from_0_to_1(_bm3d)),
+    "BM3D, true noise": _behind_transform(from_0_to_1(_bm3d)),
     "BM3D, true spectrum": _bm3d_told_the_spectrum,
-    "FFDNet, true noise": _behind_transform(_from_0_to_1(_ffdnet)),
+    "FFDNet, true noise": _behind_transform(from_0_to_1(_ffdnet)),
     "ours, true noise": lambda case: denoise(case.noisy, noise=case.noise, device="cpu"),
     "ours, noise measured": lambda case: denoise(case.noisy, device="cpu"),
 }

@@ -16,6 +16,7 @@ from bundled.degrade import correlated_noise, noise_kernel
 from bundled.movies import MARGIN, add_transients, bleached, moving
 from scipy.ndimage import gaussian_filter, shift
 
+from bench.quality import from_0_to_1
 from bench.table import header, row
 from bench.upscale_along_z import volume
 from napari_genrecon import NoiseModel, denoise
@@ -173,9 +174,7 @@ def _volumetric() -> None:
             clean = KINDS[kind](0)
             noisy, noise = CAMERAS[light](clean, 0)
             transform = stabiliser(noise)
-            flat = transform.forward(noisy)
-            low, span = flat.min(), np.ptp(flat)
-            cubes = bm4d.bm4d((flat - low) / span, sigma_psd=1.0 / span) * span + low
+            cubes = from_0_to_1(bm4d.bm4d)(transform.forward(noisy))
             found = _alone(noisy, noise), transform.inverse(cubes.astype(np.float32)), _ours(noisy, noise)
             row(f"{light}, {kind}", 1, *(f"{_psnr(result, clean):.2f}" for result in found))
     print()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_genrecon.arrays import ImageArray
-from napari_genrecon.axes import Axes
+from napari_genrecon.axes import RGB_NAMES, Axes
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.lazy import computed
 from napari_genrecon.engine.run import Progress
@@ -175,7 +175,7 @@ def _in_ome_order(data: ImageArray, about: ImageMeta) -> tuple[Any, ImageMeta]:
     # which have no more than one colour in the format.
     layer = {**(about.layer or {}), "axes": about.axes.letters, **stored_display(about, "channel_luts")}
     if about.axes.rgb:
-        names, colors = ("red", "green", "blue", "alpha"), ("#ff0000", "#00ff00", "#0000ff", "#ffffff")
+        names, colors = (*RGB_NAMES, "alpha"), ("#ff0000", "#00ff00", "#0000ff", "#ffffff")
         n = data.shape[-1]
         more = replace(more, channel_names=names[:n], channel_colors=colors[:n])
     return _as_dask(data, about.axes).transpose(order), replace(more, axes=axes, layer=layer)

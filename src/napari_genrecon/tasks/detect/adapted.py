@@ -157,7 +157,7 @@ def _adapted(finder: NetFinder, planes: Sequence[Values], name: str) -> Generato
         )
         trained = replace(finder, weights=weights)
         # How crowded the spots are, the trained network tells better.
-        scenes = yield from _nearer(scenes, trained, planes, *_TURNS[-1])
+        scenes = yield from _nearer(scenes, trained, planes, _Seen.of(trained, planes), *_TURNS[-1])
     return replace(trained, simulated=scenes.facts(), noise=(yield from _false_findings(trained, scenes)))
 
 
@@ -179,7 +179,7 @@ def _batch(scenes: Scenes, turn: int, step: int) -> Any:
 
 def _matched(finder: NetFinder, planes: Sequence[Values], name: str) -> Generator[str, None, Scenes]:
     """Return the scenes to which the network answers as to these planes."""
-    seen = _Seen.of([finder.answer(plane) for plane in planes], sum(plane.size for plane in planes))
+    seen = _Seen.of(finder, planes)
     if seen.likely < _FEWEST:
         raise ImageError(
             f"method 'adapted' learns how wide, high and crowded the spots are from {_FEWEST} clear ones, and {name} "
@@ -187,23 +187,21 @@ def _matched(finder: NetFinder, planes: Sequence[Values], name: str) -> Generato
         )
     scenes = Scenes.of(seen.sigma, _DENSITY, _CLEAR, finder, planes)
     for turn in _TURNS:
-        scenes = yield from _nearer(scenes, finder, planes, *turn)
+        scenes = yield from _nearer(scenes, finder, planes, seen, *turn)
     _check_likeness(planes, scenes, name)
     return scenes
 
 
 def _nearer(
-    scenes: Scenes, finder: NetFinder, planes: Sequence[Values], count: int, factors: NDArray[np.float64]
+    scenes: Scenes, finder: NetFinder, planes: Sequence[Values], wanted: _Seen, count: int, factors: NDArray[np.float64]
 ) -> Generator[str, None, Scenes]:
     """Return scenes to which the network answers more like to these planes; `count` images of each are tried."""
-    wanted = _Seen.of([finder.answer(plane) for plane in planes], sum(plane.size for plane in planes))
     tried = []
     for one, other in itertools.product(factors, factors):
         yield "looking for simulated images like the image"
         other_scenes = replace(scenes, density=scenes.density * one, height=scenes.height * other**0.5)
         rng = np.random.default_rng(5)
-        images = [other_scenes.draw(rng, _TRIED)[0] for _ in range(count)]
-        seen = _Seen.of([finder.answer(image) for image in images], count * _TRIED**2)
+        seen = _Seen.of(finder, [other_scenes.draw(rng, _TRIED)[0] for _ in range(count)])
         # Roots of counts scatter alike, however large the counts are.
         away = count * _TRIED**2 * float(((seen.roots - wanted.roots) ** 2).sum())
         tried.append((away, other_scenes.density, other_scenes.height * scenes.sigma, seen.sigma))
@@ -241,10 +239,12 @@ class _Seen(NamedTuple):
     likely: int  # number of these
 
     @classmethod
-    def of(cls, answers_: Sequence[Answer], pixels: int) -> _Seen:
-        evidence, sizes = (np.concatenate([getattr(each, key) for each in answers_]) for key in ("evidence", "sigma"))
+    def of(cls, finder: NetFinder, images: Sequence[Values]) -> _Seen:
+        found = [finder.answer(image) for image in images]
+        evidence, sizes = (np.concatenate([getattr(each, key) for each in found]) for key in ("evidence", "sigma"))
         counts = (evidence[:, None] > _CUTS).sum(axis=0)
         likely = sizes[evidence > 0]
+        pixels = sum(image.size for image in images)
         return cls(np.sqrt(counts / pixels), float(np.median(likely if len(likely) else [1.0])), len(likely))
 
 

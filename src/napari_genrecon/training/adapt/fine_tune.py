@@ -23,7 +23,7 @@ def fine_tune(
     Parameters
     ----------
     net : Module
-        Network whose weights are all convolution kernels.
+        Network of convolutions.
     loss_at : callable
         ``loss_at(step)``: loss of a step, with gradients. Weights that it does not depend on stay unchanged.
     steps : int
